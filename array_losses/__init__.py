@@ -1,0 +1,39 @@
+"""Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays, each written once."""
+
+from array_losses.functional import (
+    cross_entropy_loss,
+    dice_loss,
+    focal_loss,
+    jaccard_loss,
+    lovasz_hinge_loss,
+    lovasz_softmax_loss,
+    tversky_loss,
+)
+from array_losses.losses.base import Loss, WeightedSum
+from array_losses.losses.cross_entropy import CrossEntropyLoss, FocalLoss
+from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
+from array_losses.losses.overlap import DiceLoss, JaccardLoss, TverskyLoss
+from array_losses.scores import dice_coefficient, jaccard_index
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "FocalLoss",
+    "JaccardLoss",
+    "Loss",
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
+    "TverskyLoss",
+    "WeightedSum",
+    "cross_entropy_loss",
+    "dice_coefficient",
+    "dice_loss",
+    "focal_loss",
+    "jaccard_index",
+    "jaccard_loss",
+    "lovasz_hinge_loss",
+    "lovasz_softmax_loss",
+    "tversky_loss",
+]

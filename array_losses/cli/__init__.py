@@ -1,0 +1,1 @@
+"""The command `array-losses`; nothing is imported before a subcommand is chosen."""

@@ -1,0 +1,150 @@
+"""`array-losses crosscheck`: every loss against its float64 reference, everywhere here."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from array_losses.cli.extras import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from array_losses.cli.crosscheck_report import Report
+    from array_losses.testing.option_sets import OptionSet
+    from array_losses.testing.places import Place
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the subcommand takes."""
+    parser.epilog = (
+        "Exit status: 0 if everything agrees, 1 if anything disagrees, 2 if something that was "
+        "asked for is not here."
+    )
+    where = parser.add_argument_group("where to look (by default everywhere)")
+    for option, example in (
+        ("frameworks", "numpy,strict,torch,jax,cupy"),
+        ("devices", "cpu,cuda"),
+        ("dtypes", "float64,float32,float16,bfloat16"),
+        ("losses", "CrossEntropyLoss,DiceLoss"),
+    ):
+        help_text = f"names with commas between them, such as {example}"
+        where.add_argument(f"--{option}", metavar="NAMES", type=_names, help=help_text)
+    output = parser.add_argument_group("what to write")
+    output.add_argument(
+        "--all-rows", action="store_true", help="a section for each set of options, not each loss"
+    )
+    output.add_argument(
+        "--markdown", action="store_true", help="print Markdown instead of a table for terminals"
+    )
+    output.add_argument(
+        "--json", metavar="FILE", type=_writable, help="write every row to this file as well"
+    )
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        msg = f"expected names with commas between them, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return names
+
+
+def _writable(text: str) -> Path:
+    path = Path(text)
+    if not path.parent.is_dir():
+        msg = f"the folder {path.parent} does not exist"
+        raise argparse.ArgumentTypeError(msg)
+    return path
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print the table, and return the exit status."""
+    require("numpy", "crosscheck")
+    require("rich", "crosscheck")
+    from array_losses.testing.frameworks import UnavailableError
+    from array_losses.testing.places import find_places
+
+    try:
+        losses = _known_losses(arguments.losses)
+        places = find_places(arguments.frameworks, arguments.devices, arguments.dtypes)
+    except UnavailableError as error:
+        print(f"array-losses crosscheck: {error}", file=sys.stderr)
+        return 2
+    report = _check(losses, places)
+    _write(report, arguments)
+    return 0 if report.agrees else 1
+
+
+def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
+    from array_losses.testing.frameworks import UnavailableError
+    from array_losses.testing.option_sets import LOSSES
+
+    for name in names or ():
+        if name not in LOSSES:
+            msg = f"`losses` must be among {', '.join(LOSSES)}; got {name!r}."
+            raise UnavailableError(msg)
+    return LOSSES if names is None else tuple(names)
+
+
+def _check(losses: tuple[str, ...], places: Sequence[Place]) -> Report:
+    from array_losses.cli.crosscheck_report import Checked, Report
+    from array_losses.testing.agreement import Limits
+    from array_losses.testing.judge import agreement_at
+    from array_losses.testing.option_sets import option_sets
+
+    limits = Limits()
+    checked: list[Checked] = []
+    start = time.perf_counter()
+    sets = option_sets(losses)
+    with _progress(len(sets)) as advance:
+        for one in sets:
+            advance(one)
+            rows = agreement_at(places, one.function, one.inputs, limits)
+            checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
+    versions = {place.framework.name: place.framework.version for place in places}
+    return Report(checked, versions, limits, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[OptionSet], None]]:
+    """Draw a progress bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=total, completed=-1)
+
+        def advance(one: OptionSet) -> None:
+            progress.update(task, advance=1, description=f"{one.loss}: {one.options}")
+
+        yield advance
+
+
+def _write(report: Report, arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from array_losses.cli import crosscheck_report
+
+    if arguments.markdown:
+        print(crosscheck_report.markdown(report, all_rows=arguments.all_rows))
+    else:
+        console = Console(highlight=False)
+        crosscheck_report.draw(console, report, all_rows=arguments.all_rows)
+    if arguments.json is not None:
+        arguments.json.write_text(crosscheck_report.as_json(report), encoding="utf-8")

@@ -1,0 +1,69 @@
+"""The command `array-losses`: its subcommands, and what it says when it cannot run one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import array_losses
+from array_losses.cli.extras import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+# The module of a subcommand has its name, and in it `add_arguments(parser)` and
+# `run(arguments) -> int`. It is imported when it is chosen, so `--help` needs no extra.
+_SUBCOMMANDS = {
+    "compare": "train a small pixel classifier with every loss on a real image, and compare",
+    "crosscheck": "check every loss, value and gradient, on every framework, device and dtype here",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the command's name; by default what the user typed.
+
+    Returns
+    -------
+    int
+        The exit status: 0 for success, 1 for a negative result, 2 if something is missing. A
+        mistake in the arguments, and ``--help``, raise SystemExit as argparse does.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser(given).parse_args(given)
+    try:
+        return int(_module(parsed.subcommand).run(parsed))
+    except MissingExtraError as error:
+        print(f"array-losses {parsed.subcommand}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(given: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="array-losses",
+        description="Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays.",
+    )
+    version = f"array_losses {array_losses.__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    for name, summary in _SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        if name in given:
+            _module(name).add_arguments(subparser)
+    return parser
+
+
+def _module(name: str) -> Any:
+    return import_module(f"array_losses.cli.{name}")

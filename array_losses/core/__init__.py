@@ -1,0 +1,1 @@
+"""What every loss stands on: arguments, blocks of pixels, numerics and the engine."""

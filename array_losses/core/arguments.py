@@ -1,0 +1,127 @@
+"""Checks of the arrays of a call, and their canonical form: images first, classes second."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    device,
+    is_bool,
+    is_integer,
+    is_jax_namespace,
+    is_real_floating,
+    namespace_of,
+)
+
+__all__ = ["Batch", "check", "classes_second"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The arrays of a call as views: logits (images, classes, ...), target, pixel weights.
+
+    The target has the axes of the logits, or those without the classes if it holds labels.
+    """
+
+    xp: Namespace
+    logits: Array
+    target: Array
+    pixel_weights: Array | None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the target holds labels, without a class axis."""
+        return bool(self.target.ndim < self.logits.ndim)
+
+    @property
+    def soft(self) -> bool:
+        """Whether the target holds probabilities."""
+        return is_real_floating(self.xp, self.target.dtype)
+
+
+def check(
+    logits: Array, target: Array, pixel_weights: Array | None, *, class_axis: int
+) -> Batch:
+    """Return the canonical form of the arrays, or raise an error that names the one at fault."""
+    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    _check_dtypes(xp, logits, target, pixel_weights)
+    axis = _checked_axis(logits, class_axis)
+    pixels_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
+    labelled = target.ndim == logits.ndim - 1
+    if tuple(target.shape) != tuple(pixels_shape if labelled else logits.shape):
+        msg = (
+            f"`target` must have the shape {tuple(pixels_shape)} (labels) or {tuple(logits.shape)} "
+            f"(one value a class) for logits with class_axis={class_axis}, "
+            f"got {tuple(target.shape)}."
+        )
+        raise ValueError(msg)
+    if labelled and is_real_floating(xp, target.dtype):
+        msg = (
+            f"`target` without a class axis must hold integer or bool labels, got {target.dtype}; "
+            f"probabilities need the shape of the logits, {tuple(logits.shape)}."
+        )
+        raise TypeError(msg)
+    if pixel_weights is not None and tuple(pixel_weights.shape) != tuple(pixels_shape):
+        msg = (
+            f"`pixel_weights` must have the shape {tuple(pixels_shape)} (the logits without the "
+            f"class axis), got {tuple(pixel_weights.shape)}."
+        )
+        raise ValueError(msg)
+    _check_devices(xp, logits=logits, target=target, pixel_weights=pixel_weights)
+    return Batch(
+        xp,
+        classes_second(xp, logits, axis),
+        target if labelled else classes_second(xp, target, axis),
+        pixel_weights,
+    )
+
+
+def classes_second(xp: Namespace, x: Array, axis: int) -> Array:
+    """Return a view of `x` with its class axis moved to 1."""
+    if axis == 1:
+        return x
+    others = [i for i in range(x.ndim) if i != axis]
+    return xp.permute_dims(x, (others[0], axis, *others[1:]))
+
+
+def _checked_axis(logits: Array, class_axis: int) -> int:
+    if logits.ndim < 2:  # noqa: PLR2004
+        msg = f"`logits` must have at least a batch and a class axis, got shape {logits.shape}."
+        raise ValueError(msg)
+    if not -logits.ndim <= class_axis < logits.ndim:
+        msg = f"`class_axis` must be an axis of logits of shape {logits.shape}, got {class_axis}."
+        raise ValueError(msg)
+    axis = class_axis % logits.ndim
+    if logits.shape[axis] == 0:
+        msg = f"`logits` must have at least one class, got shape {tuple(logits.shape)}."
+        raise ValueError(msg)
+    return int(axis)
+
+
+def _check_dtypes(
+    xp: Namespace, logits: Array, target: Array, pixel_weights: Array | None
+) -> None:
+    if not is_real_floating(xp, logits.dtype):
+        msg = f"`logits` must be real floating, got {logits.dtype}."
+        raise TypeError(msg)
+    is_mask = is_bool(xp, target.dtype)
+    if not (is_mask or is_integer(xp, target.dtype) or is_real_floating(xp, target.dtype)):
+        msg = f"`target` must be integer, bool or real floating, got {target.dtype}."
+        raise TypeError(msg)
+    if pixel_weights is not None and not (
+        is_bool(xp, pixel_weights.dtype) or is_real_floating(xp, pixel_weights.dtype)
+    ):
+        msg = f"`pixel_weights` must be real floating or bool, got {pixel_weights.dtype}."
+        raise TypeError(msg)
+
+
+def _check_devices(xp: Namespace, logits: Array, **others: Array | None) -> None:
+    if is_jax_namespace(xp):  # Tracers have no device, sharded arrays many: JAX checks itself.
+        return
+    for name, x in others.items():
+        if x is not None and device(x) != device(logits):
+            msg = f"`{name}` must be on the device of the logits, {device(logits)}, got {device(x)}."
+            raise ValueError(msg)

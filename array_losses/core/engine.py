@@ -1,0 +1,295 @@
+"""The engine: totals over blocks of pixels, the value, then the slope of each block."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from array_losses.core import plan as plans
+from array_losses.core import threads
+from array_losses.core.arguments import Batch, classes_second
+from array_losses.core.formula import (
+    AllReduce,
+    Formula,
+    Fraction,
+    Terms,
+    Totals,
+    divide,
+    finish,
+    prepare,
+    weighted_sum,
+)
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    compute_dtype,
+    device,
+    is_numpy_namespace,
+    wide_dtype,
+)
+from array_losses.core.pixels import Block, Pixels, View
+
+__all__ = ["Evaluation", "State"]
+
+
+@dataclass(frozen=True)
+class State:
+    """What the backward pass needs of the forward pass: small arrays only."""
+
+    totals: tuple[Totals, ...]
+    divisors: tuple[Array | None, ...]
+
+
+class _Group:
+    """Losses that go over the same blocks: their places in the sum, and their formulas."""
+
+    def __init__(self, batch: Batch, terms: Terms, members: list[int]) -> None:
+        self.batch = batch
+        self.members = members
+        self.formulas = formulas = [terms[i][1] for i in members]
+        images, self.classes, *space = batch.logits.shape
+        self.shape: tuple[int, ...] = (images, *space)
+        self.merge = not any(formula.per_image for formula in formulas)
+        self.kept: dict[int, dict[View, Pixels]] = {}
+
+    def cut(self, plan: plans.Plan, itemsize: int, *, on_cpu: bool) -> list[tuple[slice, ...]]:
+        """Return the blocks; losses that sort get one block, the whole batch."""
+        whole = [tuple(slice(None) for _ in self.shape)]
+        if not all(formula.additive for formula in self.formulas):
+            return whole
+        size = plan.pixels(self.classes, itemsize, on_cpu=on_cpu)
+        return plans.blocks(self.shape, size) or whole
+
+
+def _grouped(terms: Terms, batches: list[Batch]) -> list[_Group]:
+    members: dict[tuple[int, bool], list[int]] = {}
+    for i, (_, formula) in enumerate(terms):
+        members.setdefault((formula.class_axis, formula.additive), []).append(i)
+    return [_Group(batches[found[0]], terms, found) for found in members.values()]
+
+
+class Evaluation:
+    """One evaluation of a weighted sum of losses on eager arrays.
+
+    Parameters
+    ----------
+    look : bool
+        Whether values may be looked at: arrays in the memory of the CPU.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        logits: Array,
+        target: Array,
+        pixel_weights: Array | None = None,
+        all_reduce: AllReduce | None = None,
+        *,
+        look: bool,
+        state: State | None = None,
+    ) -> None:
+        batches = prepare(terms, logits, target, pixel_weights, all_reduce)
+        self.xp: Namespace = batches[0].xp
+        self.terms = terms
+        self.logits = logits
+        self.all_reduce = all_reduce
+        self.look = look
+        self.state = state
+        self.dtype = compute_dtype(self.xp, logits.dtype)
+        self.device = device(logits)
+        self.wide = wide_dtype(self.xp, self.dtype, self.device)
+        self.groups = _grouped(terms, batches)
+        plan = plans.current()
+        self.threads = (plan.threads or threads.available()) if is_numpy_namespace(self.xp) else 1
+        itemsize = self.xp.finfo(self.dtype).bits // 8
+        self.cuts = [group.cut(plan, itemsize, on_cpu=look) for group in self.groups]
+
+    # The two passes.
+
+    def value(self) -> Array:
+        """Go over the blocks for the totals, and return the value."""
+        xp = self.xp
+        totals: dict[int, Totals] = {}
+        maps: dict[int, Array] = {}
+        for group, cuts in zip(self.groups, self.cuts, strict=True):
+            self._first_pass(group, cuts, totals, maps)
+        order = sorted(totals)
+        formulas = [self.terms[i][1] for i in order]
+        reduced, fractions = finish(xp, formulas, [totals[i] for i in order], self.all_reduce)
+        self.state = self._state(order, reduced, fractions)
+        values = dict(zip(order, (divide(xp, *one) for one in fractions), strict=True)) | maps
+        total = weighted_sum(self.terms, [values[i] for i in range(len(self.terms))])
+        return xp.astype(total, self.dtype, copy=False)
+
+    def gradient(self, d: Array | None = None) -> Array:
+        """Go over the blocks for the slope, and return d loss / d logits times `d`."""
+        xp = self.xp
+        if self.state is None:
+            msg = "The value must be taken first."
+            raise RuntimeError(msg)
+        gradient = xp.empty_like(self.logits)
+        for i, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
+            self._second_pass(group, cuts, gradient, d, self.state, add=i > 0)
+        return gradient
+
+    # One pass over the blocks of a group.
+
+    def _first_pass(
+        self,
+        group: _Group,
+        cuts: list[tuple[slice, ...]],
+        totals: dict[int, Totals],
+        maps: dict[int, Array],
+    ) -> None:
+        xp = self.xp
+        for i, formula in zip(group.members, group.formulas, strict=True):
+            if formula.mapped:
+                maps[i] = xp.empty(group.shape, dtype=self.dtype, device=self.device)
+
+        def work(number: int) -> list[Totals]:
+            cut = cuts[number]
+            seen = self._pixels(group, number, cut, keep=len(cuts) == 1)
+            found = []
+            for i, formula in zip(group.members, group.formulas, strict=True):
+                pixels = seen[formula.view]
+                if formula.mapped:
+                    piece = formula.pixel_losses(pixels)
+                    maps[i][cut] = xp.reshape(piece, maps[i][cut].shape)
+                    found.append(())
+                else:
+                    found.append(formula.totals(pixels))
+            return found
+
+        results = threads.ordered_map(work, range(len(cuts)), self.threads)
+        for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
+            if not formula.mapped:
+                totals[i] = self._add_up(group, formula, cuts, [one[k] for one in results])
+
+    def _add_up(
+        self,
+        group: _Group,
+        formula: Formula,
+        cuts: list[tuple[slice, ...]],
+        pieces: list[Totals],
+    ) -> Totals:
+        """Return the totals of all blocks, added in the widest dtype."""
+        xp = self.xp
+        rows = group.shape[0] if formula.per_image else 1
+        sums = [
+            xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device)
+            for one in pieces[0]
+        ]
+        for cut, piece in zip(cuts, pieces, strict=True):
+            where = cut[0] if formula.per_image else slice(None)
+            for total, one in zip(sums, piece, strict=True):
+                total[where, :] = total[where, :] + xp.astype(one, self.wide)
+        return tuple(sums)
+
+    def _second_pass(
+        self,
+        group: _Group,
+        cuts: list[tuple[slice, ...]],
+        gradient: Array,
+        d: Array | None,
+        state: State,
+        *,
+        add: bool,
+    ) -> None:
+        xp = self.xp
+        axis = group.formulas[0].class_axis % gradient.ndim
+        out = classes_second(xp, gradient, axis)
+        rates = {i: self._rates(i, d, state) for i in group.members}
+
+        def work(number: int) -> None:
+            cut = cuts[number]
+            seen = self._pixels(group, number, cut, keep=False)
+            slope = None
+            for i, formula in zip(group.members, group.formulas, strict=True):
+                pixels = seen[formula.view]
+                mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
+                each = formula.slope(pixels, mine)
+                slope = each if slope is None else slope + each
+            where = (cut[0], slice(None), *cut[1:])
+            piece = self._apart(group, slope, out[where].shape)
+            piece = xp.astype(piece, out.dtype, copy=False)
+            out[where] = out[where] + piece if add else piece
+
+        threads.ordered_map(work, range(len(cuts)), self.threads)
+
+    def _rates(self, i: int, d: Array | None, state: State) -> Totals:
+        """Return d loss / d totals of one loss; for a map, d loss / d map."""
+        xp = self.xp
+        weight, formula = self.terms[i]
+        d = xp.ones((), dtype=self.wide, device=self.device) if d is None else d
+        d = weight * xp.astype(d, self.wide)
+        if formula.mapped:
+            return (xp.astype(d, self.dtype),)
+        divisor = state.divisors[i]
+        if divisor is not None:
+            d = divide(xp, d, divisor)
+        rates = formula.rates(xp, state.totals[i], d)
+        return tuple(xp.astype(rate, self.dtype) for rate in rates)
+
+    def _of_block(
+        self, rate: Array, cut: tuple[slice, ...], formula: Formula, pixels: Pixels
+    ) -> Array:
+        """Return the part of a rate that belongs to a block."""
+        if formula.mapped:
+            images, _, count = pixels.logits.shape
+            return self.xp.reshape(rate[cut], (images, 1, count))
+        return rate[cut[0], :] if formula.per_image else rate
+
+    # Blocks.
+
+    def _pixels(
+        self, group: _Group, number: int, cut: tuple[slice, ...], *, keep: bool
+    ) -> dict[View, Pixels]:
+        """Return a block as each loss of the group sees it."""
+        if number in group.kept:
+            return group.kept.pop(number)
+        block = self._block(group, cut)
+        views = dict.fromkeys(formula.view for formula in group.formulas)
+        seen = {view: Pixels(block, view, look=self.look, traced=False) for view in views}
+        if keep:
+            group.kept[number] = seen
+        return seen
+
+    def _block(self, group: _Group, cut: tuple[slice, ...]) -> Block:
+        batch = group.batch
+        by_class = (cut[0], slice(None), *cut[1:])
+        weights = batch.pixel_weights
+        return Block(
+            self.xp,
+            self._together(group, batch.logits[by_class]),
+            self._together(group, batch.target[cut if batch.labelled else by_class]),
+            None if weights is None else self._together(group, weights[cut]),
+        )
+
+    def _together(self, group: _Group, x: Array) -> Array:
+        """Return a piece with its pixels on one axis: all images' too, where nothing is per image."""
+        xp = self.xp
+        by_class = x.ndim == len(group.shape) + 1
+        if not group.merge or x.shape[0] == 1:
+            keep = 2 if by_class else 1
+            return xp.reshape(x, (*x.shape[:keep], math.prod(x.shape[keep:])))
+        if not by_class:
+            return xp.reshape(x, (1, math.prod(x.shape)))
+        x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+        return xp.reshape(x, (1, x.shape[0], math.prod(x.shape[1:])))
+
+    def _apart(self, group: _Group, x: Array, shape: tuple[int, ...]) -> Array:
+        """Return the inverse of `_together` for an array with classes."""
+        xp = self.xp
+        if not group.merge or shape[0] == 1:
+            return xp.reshape(x, shape)
+        x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
+        return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+
+    def _state(
+        self, order: list[int], totals: list[Totals], fractions: list[Fraction]
+    ) -> State:
+        many: list[Totals] = [()] * len(self.terms)
+        divisors: list[Array | None] = [None] * len(self.terms)
+        for i, found, (_, divisor) in zip(order, totals, fractions, strict=True):
+            many[i], divisors[i] = found, divisor
+        return State(tuple(many), tuple(divisors))

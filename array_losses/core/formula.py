@@ -1,0 +1,218 @@
+"""What a loss offers to the engine, and the plain formula value(totals(pixels)) on a whole batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from array_losses.core import arguments
+from array_losses.core.namespace import Array, Namespace
+from array_losses.core.pixels import Block, Pixels, View
+
+__all__ = [
+    "AllReduce",
+    "Formula",
+    "Terms",
+    "Totals",
+    "divide",
+    "evaluate",
+    "finish",
+    "prepare",
+    "weighted_sum",
+    "whole",
+]
+
+AllReduce: TypeAlias = Callable[[Array], Array]
+Totals: TypeAlias = tuple[Array, ...]
+Fraction: TypeAlias = tuple[Array, Array | None]
+
+
+class Formula(Protocol):
+    """A loss as three small pieces: totals, value and slope."""
+
+    @property
+    def class_axis(self) -> int:
+        """The axis of the logits that holds the classes."""
+
+    @property
+    def reduction(self) -> str:
+        """How losses become one number, or "none"."""
+
+    @property
+    def view(self) -> View:
+        """How it looks at pixels."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether the totals of two pieces of an image add up to the totals of the image."""
+
+    @property
+    def per_image(self) -> bool:
+        """Whether totals are kept for each image: (images, n) in place of (1, n)."""
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the value is a map over pixels; then it comes from `pixel_losses` alone."""
+
+    def check_classes(self, num_classes: int, *, soft: bool) -> None:
+        """Raise a ValueError if the options do not fit the number of classes or the target."""
+
+    def pixel_losses(self, pixels: Pixels) -> Array:
+        """Return the loss of each pixel, (images, 1, pixels); only where `mapped`."""
+
+    def totals(self, pixels: Pixels) -> Totals:
+        """Return what must be summed over pixels."""
+
+    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+        """Return the loss as a numerator and a divisor (None for 1) that no logit moves."""
+
+    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d totals, given `d` = d loss / d numerator."""
+
+    def slope(self, pixels: Pixels, rates: Totals) -> Array:
+        """Return d loss / d logits for these pixels."""
+
+
+Terms: TypeAlias = tuple[tuple[float, Formula], ...]
+
+
+def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
+    """Return the quotient, 0 where the divisor is 0: nothing is counted there."""
+    if divisor is None:
+        return numerator
+    nothing = divisor == 0.0
+    return xp.where(nothing, 0.0, numerator) / xp.where(nothing, 1.0, divisor)
+
+
+def exchange(
+    xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]
+) -> list[Totals]:
+    """Return all totals summed over devices, in one call of `all_reduce` on one flat array."""
+    if all_reduce is None or not many:
+        return list(many)
+    flat = [xp.reshape(one, (-1,)) for totals in many for one in totals]
+    if not flat:
+        return list(many)
+    summed = all_reduce(xp.concat(flat))
+    result, start = [], 0
+    for totals in many:
+        pieces = []
+        for one in totals:
+            stop = start + math.prod(one.shape)
+            pieces.append(xp.reshape(summed[start:stop], one.shape))
+            start = stop
+        result.append(tuple(pieces))
+    return result
+
+
+def finish(
+    xp: Namespace,
+    formulas: Sequence[Formula],
+    totals: Sequence[Totals],
+    all_reduce: AllReduce | None,
+) -> tuple[list[Totals], list[Fraction]]:
+    """Return the totals over all devices, and each loss as numerator and divisor.
+
+    Totals of the batch are exchanged before the value is taken. With one loss an image the totals
+    stay at home, and what is exchanged is the sum of the images' losses and their number.
+    """
+    totals = list(totals)
+    pooled = [i for i, formula in enumerate(formulas) if not formula.per_image]
+    mine = exchange(xp, all_reduce, [totals[i] for i in pooled])
+    for i, summed in zip(pooled, mine, strict=True):
+        totals[i] = summed
+    fractions = [f.value(xp, t) for f, t in zip(formulas, totals, strict=True)]
+    apart = [i for i, f in enumerate(formulas) if f.per_image and f.reduction != "none"]
+    mine = exchange(xp, all_reduce, [_present(fractions[i]) for i in apart])
+    for i, summed in zip(apart, mine, strict=True):
+        fractions[i] = (summed[0], summed[1] if len(summed) > 1 else None)
+    return totals, fractions
+
+
+def _present(fraction: Fraction) -> Totals:
+    return tuple(part for part in fraction if part is not None)
+
+
+def prepare(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> list[arguments.Batch]:
+    """Return the checked arrays as each loss sees them."""
+    batches: dict[int, arguments.Batch] = {}
+    result = []
+    for _, formula in terms:
+        axis = formula.class_axis
+        if axis not in batches:
+            batches[axis] = arguments.check(logits, target, pixel_weights, class_axis=axis)
+        batch = batches[axis]
+        formula.check_classes(batch.logits.shape[1], soft=batch.soft)
+        if all_reduce is not None and not (formula.additive or formula.per_image):
+            msg = (
+                f"`all_reduce` cannot serve {formula}: it sorts the pixels of the whole batch, so "
+                'its totals do not add up over devices; use pool="image".'
+            )
+            raise ValueError(msg)
+        result.append(batch)
+    return result
+
+
+def whole(batch: arguments.Batch) -> Block:
+    """Return the whole batch as one block."""
+    xp = batch.xp
+    images, classes, *space = batch.logits.shape
+    pixels = math.prod(space)
+    flat = (images, pixels)
+    return Block(
+        xp,
+        xp.reshape(batch.logits, (images, classes, pixels)),
+        xp.reshape(batch.target, flat if batch.labelled else (images, classes, pixels)),
+        None if batch.pixel_weights is None else xp.reshape(batch.pixel_weights, flat),
+    )
+
+
+def weighted_sum(terms: Terms, values: Sequence[Array]) -> Array:
+    """Return the sum of weight times value."""
+    total = None
+    for (weight, formula), value in zip(terms, values, strict=True):
+        if total is not None and total.shape != value.shape:
+            msg = (
+                f'`reduction` "none" gives the shape {tuple(value.shape)} for {formula}, but '
+                f"{tuple(total.shape)} for the losses before it: they cannot be added."
+            )
+            raise ValueError(msg)
+        value = value if weight == 1.0 else weight * value
+        total = value if total is None else total + value
+    return total
+
+
+def evaluate(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None = None,
+) -> Array:
+    """Return the weighted sum of losses by the plain formula, for the framework to differentiate."""
+    batches = prepare(terms, logits, target, pixel_weights, all_reduce)
+    xp = batches[0].xp
+    seen: dict[tuple[int, View], Pixels] = {}
+    values: list[Array] = []
+    summed: list[tuple[Formula, Totals]] = []
+    for (_, formula), batch in zip(terms, batches, strict=True):
+        key = (formula.class_axis, formula.view)
+        if key not in seen:
+            seen[key] = Pixels(whole(batch), formula.view, look=False, traced=True)
+        if formula.mapped:
+            shape = (batch.logits.shape[0], *batch.logits.shape[2:])
+            values.append(xp.reshape(formula.pixel_losses(seen[key]), shape))
+        else:
+            values.append(None)
+            summed.append((formula, formula.totals(seen[key])))
+    _, fractions = finish(xp, [f for f, _ in summed], [t for _, t in summed], all_reduce)
+    found = iter(fractions)
+    values = [divide(xp, *next(found)) if value is None else value for value in values]
+    return weighted_sum(terms, values)

@@ -1,0 +1,109 @@
+"""The array library behind the arguments; the only importer of array_api_compat."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeVar
+
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_array_api_obj,
+    is_cupy_namespace,
+    is_jax_namespace,
+    is_numpy_namespace,
+    is_torch_namespace,
+)
+
+__all__ = [
+    "Array",
+    "ArrayT",
+    "DType",
+    "Namespace",
+    "compute_dtype",
+    "default_dtype",
+    "device",
+    "index_dtype",
+    "is_array_api_obj",
+    "is_bool",
+    "is_cupy_namespace",
+    "is_integer",
+    "is_jax_namespace",
+    "is_numpy_namespace",
+    "is_real_floating",
+    "is_torch_namespace",
+    "namespace_of",
+    "per_class",
+    "wide_dtype",
+]
+
+Array: TypeAlias = Any
+DType: TypeAlias = Any
+Namespace: TypeAlias = Any
+ArrayT = TypeVar("ArrayT")
+
+
+def namespace_of(**arrays: Array) -> Namespace:
+    """Return the namespace that all named arrays share, or raise a TypeError that names them."""
+    given = {name: x for name, x in arrays.items() if x is not None}
+    for name, x in given.items():
+        if not is_array_api_obj(x):
+            msg = f"`{name}` must be an array of NumPy, CuPy, PyTorch or JAX, got {_kind(x)}."
+            raise TypeError(msg)
+    try:
+        return array_namespace(*given.values())
+    except TypeError as error:
+        kinds = ", ".join(f"`{name}` {_kind(x)}" for name, x in given.items())
+        msg = f"All arrays must come from one library, got {kinds}."
+        raise TypeError(msg) from error
+
+
+def _kind(x: object) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+
+
+def is_bool(xp: Namespace, dtype: DType) -> bool:
+    """Return whether `dtype` is the boolean one."""
+    return bool(dtype == xp.bool)
+
+
+def is_integer(xp: Namespace, dtype: DType) -> bool:
+    """Return whether `dtype` is an integer one, of any width."""
+    return not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral")
+
+
+def is_real_floating(xp: Namespace, dtype: DType) -> bool:
+    """Return whether `dtype` is real floating, bfloat16 included."""
+    return _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+
+
+def _is_bfloat16(dtype: DType) -> bool:
+    # bfloat16 is outside the standard: NumPy's isdtype raises on the dtype of ml_dtypes.
+    return str(dtype).rpartition(".")[2] == "bfloat16"
+
+
+def compute_dtype(xp: Namespace, dtype: DType) -> DType:
+    """Return the dtype to compute in: float32 for half precision, else `dtype` itself."""
+    if _is_bfloat16(dtype) or xp.finfo(dtype).bits < xp.finfo(xp.float32).bits:
+        return xp.float32
+    return dtype
+
+
+def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
+    """Return the widest floating dtype of device `on`, to add up totals in."""
+    found = xp.__array_namespace_info__().dtypes(device=on, kind="real floating")
+    return found.get("float64", dtype)
+
+
+def index_dtype(xp: Namespace, on: Any) -> DType:
+    """Return the dtype with which device `on` indexes."""
+    return xp.__array_namespace_info__().default_dtypes(device=on)["indexing"]
+
+
+def default_dtype(xp: Namespace, on: Any) -> DType:
+    """Return the default real floating dtype of device `on`."""
+    return xp.__array_namespace_info__().default_dtypes(device=on)["real floating"]
+
+
+def per_class(xp: Namespace, values: tuple[float, ...], like: Array) -> Array:
+    """Return one number a class as an array that broadcasts over blocks (images, classes, pixels)."""
+    return xp.asarray(list(values), dtype=like.dtype, device=device(like))[None, :, None]

@@ -1,0 +1,148 @@
+"""Checks of a loss's options, made when the loss is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeAlias
+
+__all__ = [
+    "PerClass",
+    "choice",
+    "class_weights",
+    "for_classes",
+    "index",
+    "integer",
+    "non_negative",
+    "number",
+    "per_class_or_number",
+    "smoothing_pair",
+    "true_or_false",
+]
+
+PerClass: TypeAlias = float | Sequence[float]
+
+
+def number(
+    name: str, value: Any, *, lowest: float = -math.inf, highest: float = math.inf
+) -> float:
+    """Return `value` as a float, or raise an error that names the option."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"`{name}` must be a number, got {value!r}."
+        raise TypeError(msg)
+    value = float(value)
+    if not math.isfinite(value) or not lowest <= value <= highest:
+        msg = f"`{name}` must be {_range(lowest, highest)}, got {value!r}."
+        raise ValueError(msg)
+    return value
+
+
+def _range(lowest: float, highest: float) -> str:
+    if highest < math.inf:
+        return f"a number from {lowest:g} to {highest:g}"
+    return "a finite number" if lowest == -math.inf else f"a finite number of at least {lowest:g}"
+
+
+def non_negative(name: str, value: Any) -> float:
+    """Return `value` as a finite float of at least 0."""
+    return number(name, value, lowest=0.0)
+
+
+def integer(name: str, value: Any, *, lowest: int | None = None) -> int:
+    """Return `value` as an int."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        msg = f"`{name}` must be an integer, got {value!r}."
+        raise TypeError(msg)
+    value = int(value)
+    if lowest is not None and value < lowest:
+        msg = f"`{name}` must be at least {lowest}, got {value}."
+        raise ValueError(msg)
+    return value
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """Return `value`, which must be a bool."""
+    if not isinstance(value, bool):
+        msg = f"`{name}` must be True or False, got {value!r}."
+        raise TypeError(msg)
+    return value
+
+
+def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return `value`, which must be one of `allowed`."""
+    if isinstance(value, bool) or not any(
+        type(value) is type(one) and value == one for one in allowed
+    ):
+        msg = f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}."
+        raise ValueError(msg)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python numbers in an array or a NumPy scalar; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _members(name: str, value: Any) -> tuple[Any, ...]:
+    value = _plain(value)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        msg = f"`{name}` must be a sequence, got {value!r}."
+        raise TypeError(msg)
+    members = tuple(value)
+    if not members:
+        msg = f"`{name}` must not be empty, got {value!r}."
+        raise ValueError(msg)
+    return members
+
+
+def per_class_or_number(
+    name: str, value: Any, *, lowest: float = 0.0, highest: float = math.inf
+) -> float | tuple[float, ...]:
+    """Return `value` as one float for all classes or as a tuple of one a class."""
+    value = _plain(value)
+    if isinstance(value, Real) or isinstance(value, str) or not isinstance(value, Iterable):
+        return number(name, value, lowest=lowest, highest=highest)
+    return tuple(
+        number(name, one, lowest=lowest, highest=highest) for one in _members(name, value)
+    )
+
+
+def class_weights(value: Any) -> tuple[float, ...] | None:
+    """Return `class_weights` as a tuple of finite numbers, none negative and one positive."""
+    if value is None:
+        return None
+    weights = tuple(non_negative("class_weights", one) for one in _members("class_weights", value))
+    if not any(weights):
+        msg = f"`class_weights` must hold a positive number, got {weights}."
+        raise ValueError(msg)
+    return weights
+
+
+def index(value: Any) -> int | tuple[int, ...] | None:
+    """Return `ignore_index` as None, an int or a tuple of ints."""
+    if value is None:
+        return None
+    value = _plain(value)
+    if isinstance(value, Integral) or isinstance(value, str) or not isinstance(value, Iterable):
+        return integer("ignore_index", value)
+    return tuple(integer("ignore_index", one) for one in _members("ignore_index", value))
+
+
+def smoothing_pair(value: Any) -> float | tuple[float, float]:
+    """Return `smooth` as one float or as the pair (numerator, denominator)."""
+    smooth = per_class_or_number("smooth", value)
+    if isinstance(smooth, tuple) and len(smooth) != 2:  # noqa: PLR2004
+        msg = f"`smooth` must be a number or a pair (numerator, denominator), got {smooth}."
+        raise ValueError(msg)
+    return smooth  # type: ignore[return-value]
+
+
+def for_classes(name: str, value: PerClass, num_classes: int) -> tuple[float, ...]:
+    """Return one number a class; a wrong length raises a ValueError."""
+    if isinstance(value, Real):
+        return (float(value),) * num_classes
+    if len(value) != num_classes:
+        msg = f"`{name}` must hold one number a class ({num_classes}), got {len(value)}."
+        raise ValueError(msg)
+    return tuple(value)

@@ -1,0 +1,151 @@
+"""Outcomes: what can be true of a pixel, and how probable it is; cross entropy and focal sum over them.
+
+With exclusive classes (softmax) the outcomes of a pixel are its classes. Where each class is for
+itself (sigmoid) they are "it is there" and "it is not", for every class. A hard target makes one
+outcome so; only that one enters a sum over outcomes weighted by the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from array_losses.core.activations import Activation, Probabilities
+from array_losses.core.namespace import Array
+from array_losses.core.pixels import Pixels
+
+__all__ = ["Outcome", "outcomes"]
+
+PerClass: TypeAlias = float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One outcome a pixel, or a class of a pixel: arrays (images, classes or 1, pixels).
+
+    Attributes
+    ----------
+    activation : its probability as `p`, `not_p` and `log_p`
+    share : the target's share of this outcome; None for 1
+    choose : callable (present, absent) -> array or float
+        The number that applies: `present` (one a class) where the outcome is that the class is
+        there, `absent` where it is that it is not.
+    backward : callable
+        From d loss / d log p of the outcome to d loss / d logits.
+    """
+
+    pixels: Pixels
+    activation: Activation
+    share: Array | None
+    choose: Callable[[PerClass, PerClass], Array | float]
+    backward: Callable[[Array], Array]
+
+    @property
+    def log_p(self) -> Array:
+        """The logarithm of the probability; 0 where that is 0 and so is the share."""
+        if self.share is None:
+            return self.activation.log_p
+        log_p = self.activation.log_p
+        excluded = (self.share == 0.0) & (log_p == -float("inf"))
+        return self.pixels.xp.where(excluded, 0.0, log_p)
+
+    def weighted(self, factor: Array | float, x: Array) -> Array:
+        """Return `x` times a factor, the share and the pixel's weight."""
+        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
+        x = x if self.share is None else self.share * x
+        return x if self.pixels.weights is None else self.pixels.weights * x
+
+
+def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...]:
+    """Return the outcomes of a block in which the (smoothed) target has a share."""
+    hard = pixels.hard and label_smoothing == 0.0
+    if pixels.exclusive and hard and pixels.labelled:
+        return (_labelled_class(pixels),)
+    if pixels.exclusive:
+        return (_each_class(pixels, label_smoothing),)
+    if hard:
+        return (_what_is_so(pixels),)
+    return (
+        _one_side(pixels, label_smoothing, present=True),
+        _one_side(pixels, label_smoothing, present=False),
+    )
+
+
+def _labelled_class(pixels: Pixels) -> Outcome:
+    """Return the outcome "it is the class of the label"."""
+    activation = pixels.activation
+    at = activation.at_target(pixels.at_target)
+
+    def choose(present: PerClass, _absent: PerClass) -> Array | float:
+        return present if isinstance(present, float) else pixels.of_target(present)
+
+    def backward(dlog: Array) -> Array:
+        return activation.backward_at_target(dlog, pixels.target, at)
+
+    return Outcome(pixels, at, None, choose, backward)
+
+
+def _each_class(pixels: Pixels, label_smoothing: float) -> Outcome:
+    """Return the outcomes "it is class c", for every class."""
+    share = pixels.share
+    if label_smoothing:
+        share = (1.0 - label_smoothing) * share + label_smoothing / pixels.num_classes
+    activation = _kept_from_log_0(pixels.activation, share)
+
+    def choose(present: PerClass, _absent: PerClass) -> Array | float:
+        return present if isinstance(present, float) else pixels.per_class(present)
+
+    return Outcome(pixels, activation, share, choose, activation.backward_log)
+
+
+def _what_is_so(pixels: Pixels) -> Outcome:
+    """Return, for every class, the one of "it is there" and "it is not" that is so."""
+    xp, there = pixels.xp, pixels.target
+    activation = pixels.activation.flipped(~there)
+
+    def choose(present: PerClass, absent: PerClass) -> Array | float:
+        if isinstance(present, float) and present == absent:
+            return present
+        return xp.where(there, _as_array(pixels, present), _as_array(pixels, absent))
+
+    def backward(dlog: Array) -> Array:
+        d = activation.backward_log(dlog)
+        return xp.where(there, d, -d)
+
+    return Outcome(pixels, activation, None, choose, backward)
+
+
+def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outcome:
+    """Return, for every class, the outcome "it is there", or "it is not"."""
+    share = pixels.share
+    if label_smoothing:
+        share = (1.0 - label_smoothing) * share + label_smoothing / 2.0
+    activation = pixels.activation
+    if not present:
+        share = 1.0 - share
+        activation = activation.flipped(pixels.xp.ones_like(share, dtype=pixels.xp.bool))
+    activation = _kept_from_log_0(activation, share)
+
+    def choose(if_present: PerClass, if_absent: PerClass) -> Array | float:
+        value = if_present if present else if_absent
+        return value if isinstance(value, float) else pixels.per_class(value)
+
+    def backward(dlog: Array) -> Array:
+        d = activation.backward_log(dlog)
+        return d if present else -d
+
+    return Outcome(pixels, activation, share, choose, backward)
+
+
+def _as_array(pixels: Pixels, value: PerClass) -> Array:
+    """Return `value` as an array: `where` takes no two Python scalars (array-api#807)."""
+    return pixels.per_class((value,) * pixels.num_classes if isinstance(value, float) else value)
+
+
+def _kept_from_log_0(activation: Activation, share: Array) -> Activation:
+    """Return given probabilities with 1 where the share is 0, whose logarithm must not enter."""
+    if not isinstance(activation, Probabilities):
+        return activation
+    xp = activation.xp
+    return Probabilities(xp, xp.where(share == 0.0, 1.0, activation.p))

@@ -1,0 +1,88 @@
+"""How work is cut: the size of a block and the number of threads."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+__all__ = ["Plan", "blocks", "current", "using"]
+
+# Large enough that Python's overhead and the interpreter lock do not show, small enough that the
+# handful of temporaries of a block stay in the cache of a core.
+_CPU_BLOCK_BYTES = 1 << 20
+# On an accelerator a block only bounds memory; many small kernels would cost time.
+_ACCELERATOR_BLOCK_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pixels of a block are `block_pixels`, or else as many as fill the default size."""
+
+    block_pixels: int | None = None
+    threads: int | None = None
+
+    def pixels(self, classes: int, itemsize: int, *, on_cpu: bool) -> int:
+        """Return the number of pixels of a block."""
+        if self.block_pixels is not None:
+            return self.block_pixels
+        size = _CPU_BLOCK_BYTES if on_cpu else _ACCELERATOR_BLOCK_BYTES
+        return max(1, size // (classes * itemsize))
+
+
+_plan: ContextVar[Plan | None] = ContextVar("array_losses_plan", default=None)
+
+
+def _number_from(name: str) -> int | None:
+    text = os.environ.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"The environment variable `{name}` must be a positive integer, got {text!r}."
+        raise ValueError(msg)
+    return int(text)
+
+
+def current() -> Plan:
+    """Return the plan in force: of `using`, else of the environment variables, else the default."""
+    plan = _plan.get()
+    if plan is not None:
+        return plan
+    return Plan(_number_from("ARRAY_LOSSES_BLOCK_PIXELS"), _number_from("ARRAY_LOSSES_THREADS"))
+
+
+@contextmanager
+def using(*, block_pixels: int | None = None, threads: int | None = None) -> Iterator[None]:
+    """Work with blocks of so many pixels and so many threads inside the context."""
+    token = _plan.set(Plan(block_pixels, threads))
+    try:
+        yield
+    finally:
+        _plan.reset(token)
+
+
+def blocks(shape: tuple[int, ...], size: int) -> list[tuple[slice, ...]]:
+    """Return slices that cut an array of pixels (images, ...) into pieces of about `size` pixels.
+
+    A piece is a range along one axis, single positions on the axes before it, all of those after.
+    """
+    if math.prod(shape) == 0:
+        return []
+    axis, rest = len(shape) - 1, 1
+    while axis > 0 and rest * shape[axis] <= size:
+        rest *= shape[axis]
+        axis -= 1
+    step = max(1, size // rest)
+    ranges = [slice(i, min(i + step, shape[axis])) for i in range(0, shape[axis], step)]
+    result: list[tuple[slice, ...]] = []
+    after = (slice(None),) * (len(shape) - axis - 1)
+    for flat in range(math.prod(shape[:axis])):
+        before, remainder = [], flat
+        for extent in reversed(shape[:axis]):
+            remainder, i = divmod(remainder, extent)
+            before.append(slice(i, i + 1))
+        result += [(*reversed(before), one, *after) for one in ranges]
+    return result

@@ -1,0 +1,58 @@
+"""Where each framework enters: the only rooms that name one."""
+
+from __future__ import annotations
+
+from array_losses.core.engine import Evaluation
+from array_losses.core.formula import AllReduce, Terms
+from array_losses.core.namespace import (
+    Array,
+    is_cupy_namespace,
+    is_jax_namespace,
+    is_torch_namespace,
+    namespace_of,
+)
+
+__all__ = ["value", "value_and_grad"]
+
+
+def value(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> Array:
+    """Return the loss, differentiable where the framework can."""
+    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    if is_torch_namespace(xp):
+        from array_losses.frameworks import torch
+
+        return torch.value(terms, logits, target, pixel_weights, all_reduce)
+    if is_jax_namespace(xp):
+        from array_losses.frameworks import jax
+
+        return jax.value(terms, logits, target, pixel_weights, all_reduce)
+    look = not is_cupy_namespace(xp)
+    return Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look).value()
+
+
+def value_and_grad(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, Array]:
+    """Return the loss and its gradient with respect to the logits."""
+    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    if is_torch_namespace(xp):
+        from array_losses.frameworks import torch
+
+        return torch.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+    if is_jax_namespace(xp):
+        from array_losses.frameworks import jax
+
+        return jax.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+    look = not is_cupy_namespace(xp)
+    evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
+    return evaluation.value(), evaluation.gradient()

@@ -1,0 +1,178 @@
+"""PyTorch: one autograd function for the whole library, and the plain formula under transforms."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from array_losses.core import formula
+from array_losses.core.engine import Evaluation, State
+from array_losses.core.formula import AllReduce, Terms
+from array_losses.core.namespace import Array
+
+__all__ = ["value", "value_and_grad"]
+
+# array_api_compat offers them, but most of PyTorch's operations do not.
+_WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+
+def value(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> Array:
+    """Return the loss, in the autograd graph of the logits."""
+    if _is_transformed(logits, target, pixel_weights) or _needs_more(target, pixel_weights):
+        return _plain(terms, logits, target, pixel_weights, all_reduce)
+    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce)
+
+
+def value_and_grad(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, Array]:
+    """Return the loss and its gradient with respect to the logits, outside the autograd graph."""
+    if _is_transformed(logits, target, pixel_weights):
+
+        def of_logits(z: Array) -> Array:
+            return _plain(terms, z, target, pixel_weights, all_reduce)
+
+        grad, loss = torch.func.grad_and_value(of_logits)(logits)
+        return loss, grad
+    with torch.no_grad():
+        inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
+        evaluation = _Eager(terms, *inputs, all_reduce)
+        return evaluation.value(), evaluation.gradient()
+
+
+def _plain(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> Array:
+    if target.dtype in _WIDE_UNSIGNED:
+        target = target.to(torch.int64)
+    return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
+
+
+def _is_transformed(*tensors: Array | None) -> bool:
+    """Return whether something other than plain autograd follows the operations.
+
+    That is torch.compile and torch.export, torch.func, forward-mode differentiation, tensor
+    subclasses such as DTensor and FakeTensor, and the meta device, which holds no values.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+        return True
+    return any(
+        type(x) not in (torch.Tensor, torch.nn.Parameter)
+        or x.is_meta
+        or forward_ad.unpack_dual(x).tangent is not None
+        for x in tensors
+        if x is not None
+    )
+
+
+def _needs_more(target: Array, pixel_weights: Array | None) -> bool:
+    """Return whether a gradient is wanted that the slope does not give."""
+    wanted = target.requires_grad or (pixel_weights is not None and pixel_weights.requires_grad)
+    return torch.is_grad_enabled() and wanted
+
+
+class _Loss(torch.autograd.Function):
+    """Totals and value forward, the slope backward; the plain formula where that is differentiated."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Array,
+        target: Array,
+        pixel_weights: Array | None,
+        terms: Terms,
+        all_reduce: AllReduce | None,
+    ) -> Array:
+        evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
+        loss = evaluation.value()
+        ctx.save_for_backward(logits, target, pixel_weights)
+        ctx.terms, ctx.all_reduce, ctx.state = terms, all_reduce, evaluation.state
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
+        logits, target, pixel_weights = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+            (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
+        else:
+            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, None, state=ctx.state)
+            gradient = evaluation.gradient(d)
+        return gradient, None, None, None, None
+
+
+class _Eager:
+    """The engine on tensors; tensors in the memory of the CPU are worked on as NumPy arrays.
+
+    They share their memory, so nothing is copied, and NumPy works on blocks in threads. A dtype
+    without a NumPy twin (bfloat16) stays with PyTorch, which widens a block at a time.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        logits: Array,
+        target: Array,
+        pixel_weights: Array | None,
+        all_reduce: AllReduce | None,
+        *,
+        state: State | None = None,
+    ) -> None:
+        given = [x for x in (logits, target, pixel_weights) if x is not None]
+        on_cpu = all(x.device.type == "cpu" for x in given)
+        self.shared = on_cpu and logits.dtype in _NUMPY_FLOATS
+        if self.shared:
+            arrays = [None if x is None else _as_numpy(x) for x in (logits, target, pixel_weights)]
+            all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
+        else:
+            arrays = [logits, target, pixel_weights]
+        self.engine = Evaluation(terms, *arrays, all_reduce, look=on_cpu, state=state)
+
+    @property
+    def state(self) -> State | None:
+        """What the backward pass needs of the forward pass."""
+        return self.engine.state
+
+    def value(self) -> Array:
+        """Return the loss."""
+        return self._as_tensor(self.engine.value())
+
+    def gradient(self, d: Array | None = None) -> Array:
+        """Return d loss / d logits times `d`."""
+        d = _as_numpy(d) if self.shared and d is not None else d
+        return self._as_tensor(self.engine.gradient(d))
+
+    def _as_tensor(self, x: Array) -> Array:
+        return torch.as_tensor(x) if self.shared else x
+
+
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+
+def _as_numpy(x: Array) -> Array:
+    return (x.float() if x.dtype == torch.bfloat16 else x).detach().resolve_neg().numpy()
+
+
+def _reduce_numpy(all_reduce: AllReduce, totals: Array) -> Array:
+    return all_reduce(torch.from_numpy(totals)).numpy()

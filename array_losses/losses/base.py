@@ -1,0 +1,246 @@
+"""What every loss is: a frozen set of options that can be called, added and differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, TypeAlias
+
+from array_losses import frameworks
+from array_losses.core import options
+from array_losses.core.formula import Formula, Terms, Totals
+from array_losses.core.namespace import Array, ArrayT, Namespace
+from array_losses.core.pixels import Pixels, View
+
+__all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
+
+Activation: TypeAlias = Literal["softmax", "sigmoid"] | None
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+PerClass: TypeAlias = float | Sequence[float]
+
+
+class Criterion:
+    """What can be called as a loss: one loss, or a weighted sum of several."""
+
+    def terms(self) -> Terms:
+        """Return the losses in it with their weights."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        logits: ArrayT,
+        target: Any,
+        /,
+        *,
+        pixel_weights: Any = None,
+        all_reduce: Callable[[Any], Any] | None = None,
+    ) -> ArrayT:
+        """Return the loss.
+
+        Parameters
+        ----------
+        logits : array, real floating
+            Classes along `class_axis`, images along the first of the other axes.
+        target : array
+            Integer or bool labels of the logits' shape without the class axis; or, of the logits'
+            shape, an integer or bool one- or multi-hot target or floating probabilities.
+        pixel_weights : array, optional
+            Floating weights or a bool mask, of the logits' shape without the class axis.
+        all_reduce : callable, optional
+            Sums a 1-D array of totals over devices.
+
+        Returns
+        -------
+        array
+            Of the same library and device; float32 for half-precision logits, else their dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument is not an array, of another library or of a wrong kind of dtype.
+        ValueError
+            If shapes, devices or options do not fit, or a label lies outside the classes (eager
+            CPU arrays; elsewhere the loss is NaN then).
+        """
+        return frameworks.value(self.terms(), logits, target, pixel_weights, all_reduce)
+
+    def value_and_grad(
+        self,
+        logits: ArrayT,
+        target: Any,
+        /,
+        *,
+        pixel_weights: Any = None,
+        all_reduce: Callable[[Any], Any] | None = None,
+    ) -> tuple[ArrayT, ArrayT]:
+        """Return the loss and its gradient with respect to the logits, on any framework.
+
+        Parameters
+        ----------
+        logits, target : array
+            As for a call.
+        pixel_weights, all_reduce : optional
+            As for a call.
+
+        Returns
+        -------
+        value : array, 0-D
+        grad : array
+            Of the shape and dtype of the logits; outside any autograd graph.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for a call, and if `reduction` is "none".
+        """
+        terms = self.terms()
+        if any(formula.reduction == "none" for _, formula in terms):
+            msg = '`reduction` must be "mean" or "sum" for a gradient, got "none".'
+            raise ValueError(msg)
+        return frameworks.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+
+    def __mul__(self, weight: float) -> WeightedSum:
+        """Return the loss times a number."""
+        if isinstance(weight, bool) or not isinstance(weight, Real):
+            return NotImplemented
+        return WeightedSum(losses=(self,), weights=(float(weight),))
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Criterion) -> WeightedSum:
+        """Return the sum of two losses."""
+        if not isinstance(other, Criterion):
+            return NotImplemented
+        return WeightedSum(losses=(self, other), weights=(1.0, 1.0))
+
+    def __radd__(self, other: object) -> Criterion:
+        """Return the loss itself: `sum` starts at 0."""
+        if isinstance(other, int) and other == 0:
+            return self
+        return NotImplemented
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Criterion):
+    """A loss by its options; one file in `losses` holds the formulas of a family."""
+
+    class_axis: int = 1
+    ignore_index: int | Sequence[int] | None = None
+    class_weights: Sequence[float] | None = None
+    include_background: bool = True
+    reduction: Reduction = "mean"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        self._set(class_axis=options.integer("class_axis", self.class_axis))
+        self._set(ignore_index=options.index(self.ignore_index))
+        self._set(class_weights=options.class_weights(self.class_weights))
+        options.true_or_false("include_background", self.include_background)
+        options.choice("reduction", self.reduction, ("mean", "sum", "none"))
+
+    def _set(self, **checked: Any) -> None:
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def terms(self) -> Terms:
+        """Return this loss alone, with weight 1."""
+        return ((1.0, self),)  # type: ignore[return-value]
+
+    @property
+    def view(self) -> View:
+        """How it looks at pixels."""
+        ignore = self.ignore_index
+        values = () if ignore is None else (ignore,) if isinstance(ignore, int) else tuple(ignore)
+        return View(getattr(self, "activation", "sigmoid"), values)
+
+    def check_classes(self, num_classes: int, *, soft: bool) -> None:
+        """Raise a ValueError if the options do not fit the number of classes or the target."""
+        if num_classes == 1 and self.view.activation == "softmax":
+            msg = (
+                '`activation` must not be "softmax" with one class, whose probability would always '
+                'be 1; use activation="sigmoid".'
+            )
+            raise ValueError(msg)
+        if num_classes == 1 and not self.include_background:
+            msg = "`include_background` must be True with one class: nothing would be left."
+            raise ValueError(msg)
+        if soft and self.ignore_index is not None:
+            msg = (
+                "`ignore_index` must be None for a floating target, got "
+                f"{self.ignore_index}; use `pixel_weights`."
+            )
+            raise ValueError(msg)
+        for name in ("class_weights", *self.per_class_options()):
+            value = getattr(self, name)
+            if value is not None:
+                options.for_classes(name, value, num_classes)
+
+    def per_class_options(self) -> tuple[str, ...]:
+        """Return the names of further options that may hold one number a class."""
+        return ()
+
+    def omega(self, num_classes: int) -> tuple[float, ...] | float:
+        """Return the class weights, 0 for a background left out; 1.0 if all count alike."""
+        if self.class_weights is None and self.include_background:
+            return 1.0
+        weights = options.for_classes("class_weights", self.class_weights or 1.0, num_classes)
+        return weights if self.include_background else (0.0, *weights[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSum(Criterion):
+    """A weighted sum of losses, made by ``a * loss + b * other``; itself a loss.
+
+    The losses may differ in every option. Those that look at the pixels alike (`activation`,
+    `ignore_index`, `class_axis`) share one activation of each block. A loss of weight 0 is not
+    evaluated.
+
+    Parameters
+    ----------
+    losses : sequence of losses
+    weights : sequence of finite numbers, one a loss
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a loss is none, a weight is no finite number, or `reduction` is "none" in some only.
+
+    Examples
+    --------
+    >>> import array_losses as al
+    >>> criterion = al.CrossEntropyLoss() + 0.5 * al.DiceLoss()
+    >>> criterion.weights
+    (1.0, 0.5)
+    """
+
+    losses: tuple[Criterion, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Flatten sums in the sum, and check."""
+        if len(self.losses) != len(self.weights) or not self.losses:
+            msg = f"`weights` must hold one number a loss ({len(self.losses)}), got {self.weights}."
+            raise ValueError(msg)
+        flat: list[tuple[float, Criterion]] = []
+        for weight, loss in zip(self.weights, self.losses, strict=True):
+            factor = options.number("weights", weight)
+            if isinstance(loss, WeightedSum):
+                inner = zip(loss.weights, loss.losses, strict=True)
+                flat += [(factor * own, one) for own, one in inner]
+            elif isinstance(loss, Loss):
+                flat.append((factor, loss))
+            else:
+                msg = f"`losses` must hold losses, got {loss!r}."
+                raise TypeError(msg)
+        object.__setattr__(self, "losses", tuple(loss for _, loss in flat))
+        object.__setattr__(self, "weights", tuple(weight for weight, _ in flat))
+        none = [loss.reduction == "none" for loss in self.losses]  # type: ignore[attr-defined]
+        if any(none) and not all(none):
+            msg = '`reduction` must be "none" in all losses of a sum or in none of them.'
+            raise ValueError(msg)
+
+    def terms(self) -> Terms:
+        """Return the losses with their weights, those of weight 0 left out."""
+        pairs = tuple(zip(self.weights, self.losses, strict=True))
+        return tuple(pair for pair in pairs if pair[0] != 0.0) or ((0.0, self.losses[0]),)  # type: ignore[return-value]

@@ -1,0 +1,289 @@
+"""Lovász-Softmax and Lovász hinge: the Jaccard loss of a labelling, extended to probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from array_losses.core import options
+from array_losses.core.formula import Totals
+from array_losses.core.namespace import Array, Namespace, device, index_dtype, wide_dtype
+from array_losses.core.pixels import Pixels
+from array_losses.losses.base import Activation
+from array_losses.losses.class_mean import Absent, ClassLoss
+
+__all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
+
+
+class _Sorted(NamedTuple):
+    """The errors of a block, largest first, and how fast the Jaccard loss grows along them."""
+
+    errors: Array
+    order: Array
+    growth: Array
+    mass: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LovaszLoss(ClassLoss):
+    """The sum of errors, largest first, times the growth of the Jaccard loss of the pixels so far."""
+
+    bins: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        if self.bins is not None:
+            self._set(bins=options.integer("bins", self.bins, lowest=1))
+            msg = "`bins` must be None (exact) in this version, got a number of bins."
+            raise NotImplementedError(msg)
+
+    additive = False
+
+    def errors(self, pixels: Pixels) -> Array:
+        """Return how wrong each pixel is about each class."""
+        raise NotImplementedError
+
+    def error_slope(self, pixels: Pixels, d: Array) -> Array:
+        """Return d loss / d logits from `d` = d loss / d errors."""
+        raise NotImplementedError
+
+    def totals(self, pixels: Pixels) -> Totals:
+        """Return the loss and the target's mass of each class: no sum, but of the whole batch."""
+        found = self._sorted(pixels)
+        xp, growth = pixels.xp, found.growth
+        return xp.sum(found.errors * growth, axis=2), found.mass
+
+    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the loss of each class."""
+        return totals[0]
+
+    def mass(self, totals: Totals) -> Array:
+        """Return the target's mass."""
+        return totals[1] + 0.0 * totals[0]
+
+    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d class losses."""
+        return (d,)
+
+    def slope(self, pixels: Pixels, rates: Totals) -> Array:
+        """Return d loss / d logits: each pixel gets the growth at its place in the order."""
+        xp = pixels.xp
+        found = self._sorted(pixels)
+        place = xp.argsort(found.order, axis=2)
+        growth = xp.take_along_axis(found.growth * rates[0][:, :, None], place, axis=2)
+        return self.error_slope(pixels, self._apart(pixels, growth))
+
+    def _sorted(self, pixels: Pixels) -> _Sorted:
+        xp = pixels.xp
+        errors = self._together(pixels, self.errors(pixels))
+        # argsort and take_along_axis, not sort: at ties the derivatives of sort differ.
+        order = xp.argsort(errors, axis=2, descending=True, stable=True)
+        foreground, background = self._counts(pixels)
+        mass = xp.sum(foreground, axis=2, keepdims=True)
+        growth = _growth(
+            xp,
+            xp.take_along_axis(foreground, order, axis=2),
+            xp.take_along_axis(background, order, axis=2),
+            mass,
+            pixels.dtype,
+        )
+        return _Sorted(
+            self.shaped(xp, xp.take_along_axis(errors, order, axis=2)),
+            order,
+            growth,
+            xp.astype(mass[:, :, 0], pixels.dtype),
+        )
+
+    def shaped(self, xp: Namespace, errors: Array) -> Array:
+        """Return what the sorted errors cost."""
+        return errors
+
+    def _counts(self, pixels: Pixels) -> tuple[Array, Array]:
+        """Return each pixel's weight as foreground and as background of each class.
+
+        Integers where all weights are 0 or 1: float32 stops counting at 2**24.
+        """
+        xp, on = pixels.xp, device(pixels.logits)
+        if pixels.hard and pixels.unit_weights:
+            dtype = index_dtype(xp, on)
+            there = pixels.target if pixels.mask is None else pixels.target & pixels.mask
+            neither = ~pixels.target if pixels.mask is None else ~pixels.target & pixels.mask
+            foreground, background = xp.astype(there, dtype), xp.astype(neither, dtype)
+        else:
+            dtype = wide_dtype(xp, pixels.dtype, on)
+            share = xp.astype(pixels.share, dtype)
+            foreground, background = share, 1.0 - share
+            if pixels.weights is not None:
+                weights = xp.astype(pixels.weights, dtype)
+                foreground, background = weights * foreground, weights * background
+        return self._together(pixels, foreground), self._together(pixels, background)
+
+    def _together(self, pixels: Pixels, x: Array) -> Array:
+        """Return `x` with all pixels that are sorted together on its last axis."""
+        if self.per_image or x.shape[0] == 1:
+            return x
+        xp = pixels.xp
+        images, classes, count = x.shape
+        return xp.reshape(xp.permute_dims(x, (1, 0, 2)), (1, classes, images * count))
+
+    def _apart(self, pixels: Pixels, x: Array) -> Array:
+        """Return the inverse of `_together`."""
+        xp = pixels.xp
+        images, classes, count = pixels.logits.shape
+        if x.shape[0] == images:
+            return x
+        return xp.permute_dims(xp.reshape(x, (classes, images, count)), (1, 0, 2))
+
+
+def _growth(
+    xp: Namespace, foreground: Array, background: Array, mass: Array, dtype: object
+) -> Array:
+    """Return by how much each pixel, taken as mistaken after those before it, raises the Jaccard loss.
+
+    With F and B the foreground and background before it, f and b its own, G the mass:
+    J = (F + B) / (G + B), so the growth is (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
+    which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
+    """
+    before_f = xp.cumulative_sum(foreground, axis=2) - foreground
+    before_b = xp.cumulative_sum(background, axis=2) - background
+    union = xp.astype(mass + before_b, dtype)
+    rest = xp.astype(mass - before_f, dtype)
+    f, b = xp.astype(foreground, dtype), xp.astype(background, dtype)
+    first = union == 0.0
+    safe = xp.where(first, 1.0, union)
+    after = xp.where(first, 1.0, union + b)
+    growth = f / after + (b / safe) * (rest / after)
+    return xp.where(first, xp.astype(f + b > 0.0, dtype), growth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LovaszSoftmaxLoss(_LovaszLoss):
+    r"""Lovász-Softmax loss: a surrogate of the Jaccard index, by sorting the errors of each class.
+
+    With the errors :math:`m_i = |g_i - p_i|` of a class sorted in descending order, and
+    :math:`J_k` the Jaccard loss of taking the first k pixels for mistaken,
+
+    .. math:: \sum_k m_{(k)} (J_k - J_{k-1}).
+
+    Pixel weights and the shares of a soft target act as counts of pixels.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, reduction, activation
+        As for `DiceLoss`.
+    pool, absent
+        As for `DiceLoss`.
+    bins : None
+        Exact, by sorting.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+    NotImplementedError
+        If `bins` is a number.
+
+    See Also
+    --------
+    JaccardLoss : the soft Jaccard loss, which needs no sorting.
+    LovaszHingeLoss : works on the margins of logits.
+
+    References
+    ----------
+    M. Berman, A. Rannen Triki, M. B. Blaschko, "The Lovász-Softmax Loss: A Tractable Surrogate for
+    the Optimization of the Intersection-Over-Union Measure in Neural Networks", CVPR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> float(al.LovaszSoftmaxLoss()(logits, target))
+    0.5
+    """
+
+    activation: Activation = "softmax"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
+
+    def errors(self, pixels: Pixels) -> Array:
+        """Return |g - p|."""
+        xp, p = pixels.xp, pixels.activation.p
+        if pixels.hard:
+            return xp.where(pixels.target, pixels.activation.not_p, p)
+        return xp.maximum(p, pixels.target) - xp.minimum(p, pixels.target)
+
+    def error_slope(self, pixels: Pixels, d: Array) -> Array:
+        """Return d loss / d logits: the sign of p - g, through the activation."""
+        xp, g = pixels.xp, pixels.target
+        if pixels.hard:
+            dp = xp.where(g, -d, d)
+        else:
+            p = pixels.activation.p
+            dp = xp.where(p == g, 0.0, xp.where(p < g, -d, d))
+        return pixels.activation.backward(dp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LovaszHingeLoss(_LovaszLoss):
+    r"""Lovász hinge: as `LovaszSoftmaxLoss`, on the hinge errors of the logits.
+
+    The errors are :math:`\max(0, 1 - z_i (2 g_i - 1))`, each class against the rest; with one class
+    the target is a binary mask.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, reduction
+        As for `DiceLoss`.
+    pool, absent
+        As for `DiceLoss`, but an absent class is kept by default.
+    bins : None
+        Exact, by sorting.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+    NotImplementedError
+        If `bins` is a number.
+
+    See Also
+    --------
+    LovaszSoftmaxLoss : works on probabilities.
+
+    References
+    ----------
+    J. Yu, M. B. Blaschko, "Learning Submodular Losses with the Lovász Hinge", ICML 2015. Berman et
+    al., CVPR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 1, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> float(al.LovaszHingeLoss()(logits, target))
+    1.0
+    """
+
+    absent: Absent = "keep"
+
+    def errors(self, pixels: Pixels) -> Array:
+        """Return 1 - z (2 g - 1)."""
+        xp, z = pixels.xp, pixels.logits
+        if pixels.hard:
+            return 1.0 + xp.where(pixels.target, -z, z)
+        return 1.0 - z * (2.0 * pixels.target - 1.0)
+
+    def shaped(self, xp: Namespace, errors: Array) -> Array:
+        """Return the errors above 0."""
+        return xp.where(errors <= 0.0, 0.0, errors)
+
+    def error_slope(self, pixels: Pixels, d: Array) -> Array:
+        """Return d loss / d logits: minus the sign where the error is above 0."""
+        xp, g = pixels.xp, pixels.target
+        d = xp.where(self.errors(pixels) <= 0.0, 0.0, d)
+        return xp.where(g, -d, d) if pixels.hard else d * (1.0 - 2.0 * g)

@@ -1,0 +1,270 @@
+"""Dice, Jaccard and Tversky: how much of prediction and target overlaps, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from array_losses.core import options
+from array_losses.core.formula import Totals, divide
+from array_losses.core.namespace import Array, Namespace
+from array_losses.core.pixels import Pixels
+from array_losses.losses.base import Activation
+from array_losses.losses.class_mean import ClassLoss
+
+__all__ = ["DiceLoss", "Intersection", "JaccardLoss", "TverskyLoss"]
+
+Intersection: TypeAlias = Literal["l1", "product"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OverlapLoss(ClassLoss):
+    """1 - (h T + s) / (h T + E + s'), with the errors E = a FP + b FN.
+
+    All from three sums over pixels: the true positives T, the false positives FP and the false
+    negatives FN. The loss is computed as (E + s' - s) / (h T + E + s'), which does not cancel near
+    0, where 1 minus the coefficient would.
+    """
+
+    activation: Activation = "softmax"
+    smooth: float | tuple[float, float] = 0.0
+    power: Literal[1, 2] = 1
+    intersection: Intersection = "l1"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
+        self._set(smooth=options.smoothing_pair(self.smooth))
+        options.choice("power", self.power, (1, 2))
+        options.choice("intersection", self.intersection, ("l1", "product"))
+
+    additive = True
+
+    @property
+    def hits(self) -> float:
+        """The factor h of the true positives."""
+        return 1.0
+
+    @property
+    def error_weights(self) -> tuple[float, float]:
+        """The factors a of the false positives and b of the false negatives."""
+        return 1.0, 1.0
+
+    def totals(self, pixels: Pixels) -> Totals:
+        """Return T, FP and FN of each class."""
+        xp, activation = pixels.xp, pixels.activation
+        p, g = activation.p, pixels.target
+        if self.power == 2:  # noqa: PLR2004
+            g = pixels.share
+            pieces = (p * g, p * (p - g), g * (g - p))
+        elif pixels.hard:
+            pieces = (xp.where(g, p, 0.0), xp.where(g, 0.0, p), xp.where(g, activation.not_p, 0.0))
+        elif self.intersection == "product":
+            pieces = (p * g, p * (1.0 - g), activation.not_p * g)
+        else:
+            both = xp.minimum(p, g)
+            pieces = (both, p - both, g - both)
+        return tuple(pixels.sum(piece, per_image=self.per_image) for piece in pieces)
+
+    def mass(self, totals: Totals) -> Array:
+        """Return T + FN, the target's mass."""
+        true_positives, false_positives, false_negatives = totals
+        return true_positives + false_negatives + 0.0 * false_positives
+
+    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the loss of each class, 0 for 0 / 0."""
+        return divide(xp, *self._fraction(totals))
+
+    def _fraction(self, totals: Totals) -> tuple[Array, Array]:
+        """Return the errors and what they are divided by, with the smoothing."""
+        true_positives, false_positives, false_negatives = totals
+        a, b = self.error_weights
+        smooth = self.smooth
+        above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+        errors = a * false_positives + b * false_negatives
+        return errors + (below - above), self.hits * true_positives + errors + below
+
+    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d (T, FP, FN): the quotient rule."""
+        errors, denominator = self._fraction(totals)
+        a, b = self.error_weights
+        by_hits = -self.hits * divide(xp, errors, denominator)
+        by_errors = divide(xp, denominator - errors, denominator)
+        d = divide(xp, d, denominator)
+        return d * by_hits, d * a * by_errors, d * b * by_errors
+
+    def slope(self, pixels: Pixels, rates: Totals) -> Array:
+        """Return d loss / d logits."""
+        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
+        by_hit, by_false_positive, by_false_negative = (rate[:, :, None] for rate in rates)
+        inside = by_hit - by_false_negative
+        if self.power == 2:  # noqa: PLR2004
+            g = pixels.share
+            dp = g * inside + (2.0 * p - g) * by_false_positive
+        elif pixels.hard or self.intersection == "product":
+            dp = pixels.where_target(inside, by_false_positive)
+        else:
+            middle = 0.5 * (inside + by_false_positive)
+            dp = xp.where(p == g, middle, xp.where(p < g, inside, by_false_positive))
+        return pixels.activation.backward(dp if pixels.weights is None else pixels.weights * dp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiceLoss(_OverlapLoss):
+    r"""Dice loss, :math:`1 - 2T / (P + G)` for every class.
+
+    T is the overlap of the probabilities p with the target g, P and G are their sums, all over the
+    pixels of the batch (or of each image) and weighted by the pixel weights w.
+
+    Parameters
+    ----------
+    class_axis : int, default 1
+        The axis of the logits that holds the classes; -1 for channels-last.
+    ignore_index : int or sequence of ints, optional
+        Target values that do not count. An error with a floating target.
+    class_weights : sequence of numbers >= 0, optional
+        One a class; the mean over classes is weighted by them and divided by their sum.
+    include_background : bool, default True
+        Whether class 0 counts (it takes part in the softmax either way).
+    reduction : {"mean", "sum", "none"}
+        "none" gives one number a class, or (images, classes); a class left out holds 0.
+    activation : {"softmax", "sigmoid", None}
+        None: the input is probabilities already.
+    pool : {"batch", "image"}
+        Over what the sums run. For "image" the counted classes of an image are averaged first,
+        then the images that have any.
+    absent : {"skip", "keep", "zero"}
+        What becomes of a class without a pixel in the target: left out of the mean, counted as it
+        comes, or counted as 0.
+    smooth : number >= 0 or pair (numerator, denominator)
+        Added to 2T and to P + G.
+    power : {1, 2}
+        2 sums the squares of p and g, as V-Net does.
+    intersection : {"l1", "product"}
+        For soft targets: (P + G - sum of w \|p - g\|) / 2, which makes p = g the minimum, or the
+        sum of w p g. The same on hard targets, and with ``power=2``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+
+    See Also
+    --------
+    JaccardLoss : divides by the union.
+    TverskyLoss : weighs false positives and false negatives apart.
+
+    References
+    ----------
+    F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric
+    Medical Image Segmentation", 3DV 2016. Z. Wang et al., "Dice Semimetric Losses", MICCAI 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]])
+    >>> al.DiceLoss(activation=None, reduction="none")(p, np.asarray([[0, 0, 1]])).round(3)
+    array([0.143, 0.2  ])
+    """
+
+    @property
+    def hits(self) -> float:
+        """The factor of the true positives: P + G holds them twice."""
+        return 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaccardLoss(_OverlapLoss):
+    r"""Jaccard (IoU) loss, :math:`1 - T / (P + G - T)` for every class.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, reduction, activation
+        As for `DiceLoss`.
+    pool, absent, power, intersection
+        As for `DiceLoss`.
+    smooth : number >= 0 or pair (numerator, denominator)
+        Added to T and to P + G - T.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+
+    See Also
+    --------
+    DiceLoss : divides by the sum of the sizes; J = 2D / (1 + D) for a class's losses J and D.
+    LovaszSoftmaxLoss : the convex extension of the Jaccard loss of a labelling.
+
+    References
+    ----------
+    M. A. Rahman, Y. Wang, "Optimizing Intersection-Over-Union in Deep Neural Networks for Image
+    Segmentation", ISVC 2016. Z. Wang, X. Ning, M. B. Blaschko, "Jaccard Metric Losses", NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]])
+    >>> al.JaccardLoss(activation=None, reduction="none")(p, np.asarray([[0, 0, 1]])).round(3)
+    array([0.25 , 0.333])
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TverskyLoss(_OverlapLoss):
+    r"""Tversky loss, :math:`1 - T / (T + a \, FP + b \, FN)` for every class.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, reduction, activation
+        As for `DiceLoss`.
+    pool, absent, power, intersection
+        As for `DiceLoss`.
+    smooth : number >= 0 or pair (numerator, denominator)
+        Added to T and to T + a FP + b FN.
+    fp_weight, fn_weight : numbers >= 0, default 0.5
+        The weights a of false positives and b of false negatives; not both 0. With 0.5 and 0.5 it
+        is the Dice loss, with 1 and 1 the Jaccard loss (without smoothing).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+
+    See Also
+    --------
+    DiceLoss, JaccardLoss : equal weights.
+
+    References
+    ----------
+    S. S. M. Salehi, D. Erdogmus, A. Gholipour, "Tversky Loss Function for Image Segmentation Using 3D
+    Fully Convolutional Deep Networks", MLMI 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> round(float(al.TverskyLoss(fp_weight=0.3, fn_weight=0.7)(logits, target)), 6)
+    0.520833
+    """
+
+    fp_weight: float = 0.5
+    fn_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        self._set(fp_weight=options.non_negative("fp_weight", self.fp_weight))
+        self._set(fn_weight=options.non_negative("fn_weight", self.fn_weight))
+        if self.fp_weight == self.fn_weight == 0.0:
+            msg = "`fp_weight` and `fn_weight` must not both be 0."
+            raise ValueError(msg)
+
+    @property
+    def error_weights(self) -> tuple[float, float]:
+        """The factors of the false positives and the false negatives."""
+        return self.fp_weight, self.fn_weight

@@ -1,0 +1,146 @@
+"""Value and gradient of a function at one place, in every way that the framework offers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from array_losses.testing.frameworks import Framework
+    from array_losses.testing.places import Place
+
+__all__ = ["Evaluation", "Outcome", "called", "evaluate", "is_loss", "rounded", "wide"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A value, its gradient if there is one, and what is wrong with their kind."""
+
+    value: np.ndarray
+    value_dtype: str
+    gradient: np.ndarray | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcomes at one place, and how long the first of the ways takes once it is warm."""
+
+    outcomes: tuple[Outcome, ...]
+    milliseconds: float
+
+
+def is_loss(function: Any) -> bool:
+    """Return whether `function` is a loss: it knows its own gradient."""
+    return hasattr(function, "value_and_grad")
+
+
+def wide(dtype: str) -> str:
+    """Return the dtype in which a loss computes: float32 for half precision."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def rounded(inputs: Sequence[np.ndarray], dtype: str, held: str) -> tuple[np.ndarray, ...]:
+    """Return the inputs, the floating ones rounded to `dtype` and held in the dtype `held`."""
+    return tuple(
+        _round(array, dtype).astype(held) if array.dtype.kind == "f" else array
+        for array in map(np.asarray, inputs)
+    )
+
+
+def _round(array: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype != "bfloat16":
+        return array.astype(dtype)
+    # bfloat16 is the upper half of float32, rounded to nearest, ties to even.
+    single = array.astype(np.float32)
+    bits = single.view(np.uint32)
+    nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isfinite(single), nearest.view(np.float32), single)
+
+
+def evaluate(function: Any, inputs: Sequence[np.ndarray], place: Place) -> Evaluation:
+    """Evaluate the function at a place.
+
+    A loss is asked for ``value_and_grad``, and called as well: where the framework has automatic
+    differentiation of its own, through that. JAX is not asked twice: it compiles each anew.
+    """
+    framework = place.framework
+    with framework.precision(place.dtype):
+        arrays = [_put(array, place) for array in map(np.asarray, inputs)]
+        ways = _ways(function, framework, arrays)
+        outcomes = tuple(_outcome(function, framework, place, way()) for way in ways)
+        start = time.perf_counter()
+        value, gradient = ways[0]()
+        framework.to_numpy(value if gradient is None else gradient)
+        milliseconds = 1e3 * (time.perf_counter() - start)
+    return Evaluation(outcomes, milliseconds)
+
+
+def _put(array: np.ndarray, place: Place) -> Any:
+    dtype = place.dtype if array.dtype.kind == "f" else None
+    return place.framework.asarray(array, dtype, place.device)
+
+
+def _ways(
+    function: Any, framework: Framework, arrays: list[Any]
+) -> list[Callable[[], tuple[Any, Any]]]:
+    def call(*args: Any) -> Any:
+        return called(function, args)
+
+    def closed_form() -> tuple[Any, Any]:
+        return called(function.value_and_grad, arrays)
+
+    def plain() -> tuple[Any, Any]:
+        return call(*arrays), None
+
+    def automatic() -> tuple[Any, Any]:
+        return framework.automatic_gradient(call, arrays) or plain()
+
+    if getattr(function, "reduction", None) == "none":
+        return [plain]
+    if not is_loss(function):
+        return [automatic]
+    return [closed_form] if framework.name == "jax" else [closed_form, automatic]
+
+
+def called(function: Any, arrays: Sequence[Any]) -> Any:
+    """Call a function with its arrays; a loss's third array is its pixel weights."""
+    owner = getattr(function, "__self__", function)
+    if is_loss(owner) and len(arrays) == 3:
+        return function(*arrays[:2], pixel_weights=arrays[2])
+    return function(*arrays)
+
+
+def _outcome(function: Any, framework: Framework, place: Place, pair: tuple[Any, Any]) -> Outcome:
+    value, gradient = pair
+    problem = _problem(framework, place, pair) if is_loss(function) else None
+    return Outcome(
+        value=framework.to_numpy(value),
+        value_dtype=_dtype_name(value),
+        gradient=None if gradient is None else framework.to_numpy(gradient),
+        problem=problem,
+    )
+
+
+def _problem(framework: Framework, place: Place, pair: tuple[Any, Any]) -> str | None:
+    """Return what a loss promises about library, device and dtype and did not keep."""
+    expected = (wide(place.dtype), place.dtype)
+    for name, array, dtype in zip(("value", "gradient"), pair, expected, strict=True):
+        if array is None:
+            continue
+        if not framework.owns(array):
+            return f"the {name} is a {type(array).__name__}, not an array of {framework.name}"
+        if framework.device_of(array) != place.device:
+            return f"the {name} is on {framework.device_of(array)}"
+        if _dtype_name(array) != dtype:
+            return f"the {name} is {_dtype_name(array)}, not {dtype}"
+    return None
+
+
+def _dtype_name(array: Any) -> str:
+    return str(array.dtype).rpartition(".")[2]
