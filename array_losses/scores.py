@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from array_losses.core import labels, options
+from array_losses.core import options
 from array_losses.core.formula import Fraction, Totals
+from array_losses.core.labels import Labels, outside
 from array_losses.core.namespace import (
     Array,
     ArrayT,
@@ -226,9 +227,8 @@ def _as_probabilities(
             msg = "`num_classes` must be given for integer labels, got None."
             raise ValueError(msg)
         count = options.integer("num_classes", num_classes, lowest=2)
-        found = xp.astype(labels.is_class(xp, flat, count, device(flat)), dtype)
-        bad = labels.outside(xp, flat, count - 1)
-        found = xp.where(bad, float("nan"), found)
+        found = xp.astype(Labels(xp, flat, count, traced=True).equal, dtype)
+        found = xp.where(outside(xp, flat, count - 1), float("nan"), found)
     return xp.reshape(found, (images, count, *space))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from array_losses.core.namespace import (
@@ -42,9 +41,7 @@ class Batch:
         return is_real_floating(self.xp, self.target.dtype)
 
 
-def check(
-    logits: Array, target: Array, pixel_weights: Array | None, *, class_axis: int
-) -> Batch:
+def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_axis: int) -> Batch:
     """Return the canonical form of the arrays, or raise an error that names the one at fault."""
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     _check_dtypes(xp, logits, target, pixel_weights)
@@ -88,7 +85,7 @@ def classes_second(xp: Namespace, x: Array, axis: int) -> Array:
 
 
 def _checked_axis(logits: Array, class_axis: int) -> int:
-    if logits.ndim < 2:  # noqa: PLR2004
+    if logits.ndim < 2:
         msg = f"`logits` must have at least a batch and a class axis, got shape {logits.shape}."
         raise ValueError(msg)
     if not -logits.ndim <= class_axis < logits.ndim:
@@ -101,9 +98,7 @@ def _checked_axis(logits: Array, class_axis: int) -> int:
     return int(axis)
 
 
-def _check_dtypes(
-    xp: Namespace, logits: Array, target: Array, pixel_weights: Array | None
-) -> None:
+def _check_dtypes(xp: Namespace, logits: Array, target: Array, pixel_weights: Array | None) -> None:
     if not is_real_floating(xp, logits.dtype):
         msg = f"`logits` must be real floating, got {logits.dtype}."
         raise TypeError(msg)
@@ -123,5 +118,7 @@ def _check_devices(xp: Namespace, logits: Array, **others: Array | None) -> None
         return
     for name, x in others.items():
         if x is not None and device(x) != device(logits):
-            msg = f"`{name}` must be on the device of the logits, {device(logits)}, got {device(x)}."
+            msg = (
+                f"`{name}` must be on the device of the logits, {device(logits)}, got {device(x)}."
+            )
             raise ValueError(msg)

@@ -176,8 +176,7 @@ class Evaluation:
         xp = self.xp
         rows = group.shape[0] if formula.per_image else 1
         sums = [
-            xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device)
-            for one in pieces[0]
+            xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device) for one in pieces[0]
         ]
         for cut, piece in zip(cuts, pieces, strict=True):
             where = cut[0] if formula.per_image else slice(None)
@@ -266,16 +265,19 @@ class Evaluation:
         )
 
     def _together(self, group: _Group, x: Array) -> Array:
-        """Return a piece with its pixels on one axis: all images' too, where nothing is per image."""
+        """Return a piece with its pixels on one axis, and all images as one if none is apart."""
         xp = self.xp
         by_class = x.ndim == len(group.shape) + 1
-        if not group.merge or x.shape[0] == 1:
-            keep = 2 if by_class else 1
-            return xp.reshape(x, (*x.shape[:keep], math.prod(x.shape[keep:])))
-        if not by_class:
-            return xp.reshape(x, (1, math.prod(x.shape)))
-        x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
-        return xp.reshape(x, (1, x.shape[0], math.prod(x.shape[1:])))
+        images, count = x.shape[0], math.prod(x.shape)
+        if group.merge and images != 1:
+            if by_class:
+                x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+            images = 1
+        # By way of one axis, which makes a view of other strides contiguous.
+        flat = xp.reshape(x, (-1,)) if count else x
+        classes = group.classes if by_class else 1
+        shape = (images, classes) if by_class else (images,)
+        return xp.reshape(flat, (*shape, count // max(1, images * classes)))
 
     def _apart(self, group: _Group, x: Array, shape: tuple[int, ...]) -> Array:
         """Return the inverse of `_together` for an array with classes."""
@@ -285,9 +287,7 @@ class Evaluation:
         x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
         return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
 
-    def _state(
-        self, order: list[int], totals: list[Totals], fractions: list[Fraction]
-    ) -> State:
+    def _state(self, order: list[int], totals: list[Totals], fractions: list[Fraction]) -> State:
         many: list[Totals] = [()] * len(self.terms)
         divisors: list[Array | None] = [None] * len(self.terms)
         for i, found, (_, divisor) in zip(order, totals, fractions, strict=True):

@@ -1,4 +1,4 @@
-"""What a loss offers to the engine, and the plain formula value(totals(pixels)) on a whole batch."""
+"""What a loss offers to the engine, and the plain formula value(totals) of a whole batch."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
     return xp.where(nothing, 0.0, numerator) / xp.where(nothing, 1.0, divisor)
 
 
-def exchange(
-    xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]
-) -> list[Totals]:
+def exchange(xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]) -> list[Totals]:
     """Return all totals summed over devices, in one call of `all_reduce` on one flat array."""
     if all_reduce is None or not many:
         return list(many)
@@ -184,8 +182,8 @@ def weighted_sum(terms: Terms, values: Sequence[Array]) -> Array:
                 f"{tuple(total.shape)} for the losses before it: they cannot be added."
             )
             raise ValueError(msg)
-        value = value if weight == 1.0 else weight * value
-        total = value if total is None else total + value
+        weighted = value if weight == 1.0 else weight * value
+        total = weighted if total is None else total + weighted
     return total
 
 
@@ -196,7 +194,7 @@ def evaluate(
     pixel_weights: Array | None,
     all_reduce: AllReduce | None = None,
 ) -> Array:
-    """Return the weighted sum of losses by the plain formula, for the framework to differentiate."""
+    """Return the weighted sum by the plain formula, for the framework to differentiate."""
     batches = prepare(terms, logits, target, pixel_weights, all_reduce)
     xp = batches[0].xp
     seen: dict[tuple[int, View], Pixels] = {}

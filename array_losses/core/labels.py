@@ -1,12 +1,20 @@
-"""Integer targets: which elements are ignored, which lie outside the classes."""
+"""Labels: which are ignored, which lie outside the classes, and what an array holds at them."""
 
 from __future__ import annotations
 
 import math
 
-from array_losses.core.namespace import Array, Namespace, index_dtype, is_bool
+from array_losses.core.namespace import (
+    Array,
+    DType,
+    Namespace,
+    device,
+    index_dtype,
+    is_bool,
+    writes_by_index,
+)
 
-__all__ = ["as_integers", "check", "ignored", "is_class", "outside"]
+__all__ = ["Labels", "as_integers", "check", "ignored", "outside"]
 
 
 def as_integers(xp: Namespace, target: Array) -> Array:
@@ -36,18 +44,7 @@ def outside(xp: Namespace, target: Array, highest: int) -> Array:
     return (target < 0) | (target > highest)
 
 
-def is_class(xp: Namespace, labels: Array, num_classes: int, on: object) -> Array:
-    """Return where each of `num_classes` classes (axis 1) is the one of `labels` (images, 1, pixels)."""
-    if num_classes == 1:
-        return labels == 1
-    if num_classes - 1 > xp.iinfo(labels.dtype).max:
-        labels = xp.astype(labels, index_dtype(xp, on))
-    return labels == xp.arange(num_classes, dtype=labels.dtype, device=on)[None, :, None]
-
-
-def check(
-    xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, ...]
-) -> bool:
+def check(xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, ...]) -> bool:
     """Raise a ValueError for a counted label outside 0 to `highest`.
 
     Returns whether any element is ignored. Looks at values: for eager arrays on a CPU only.
@@ -70,3 +67,99 @@ def check(
     also = f" or the ignored {', '.join(map(str, ignore_index))}" if ignore_index else ""
     msg = f"`target` must hold integers from 0 to {highest}{also}, got {found}."
     raise ValueError(msg)
+
+
+class Labels:
+    """The labels of a block, all inside the classes.
+
+    Parameters
+    ----------
+    labels : integer array (images, 1, pixels)
+    traced : bool
+        Whether a compiler or automatic differentiation follows: then arrays are read and written by
+        comparison, which fuses, where otherwise by index.
+    """
+
+    def __init__(self, xp: Namespace, labels: Array, num_classes: int, *, traced: bool) -> None:
+        self.xp = xp
+        self.num_classes = num_classes
+        self.traced = traced
+        self._device = device(labels)
+        # The narrower the labels, the faster they are compared.
+        self._labels = xp.astype(labels, self._dtype(labels), copy=False)
+        self._equal: Array = None
+        self._class_index: Array = None
+        self._index: Array = None
+
+    def _dtype(self, labels: Array) -> DType:
+        if self.num_classes <= 1 << 8 and not self.traced:
+            return self.xp.uint8
+        if self.num_classes - 1 > self.xp.iinfo(labels.dtype).max:
+            return index_dtype(self.xp, self._device)
+        return labels.dtype
+
+    @property
+    def equal(self) -> Array:
+        """Whether each class is the labelled one, (images, classes, pixels)."""
+        if self._equal is None:
+            self._equal = self._labels == self._classes()
+        return self._equal
+
+    @property
+    def unequal(self) -> Array:
+        """Whether each class is another than the labelled one."""
+        return self._labels != self._classes()
+
+    def _classes(self) -> Array:
+        classes = self.xp.arange(self.num_classes, dtype=self._labels.dtype, device=self._device)
+        return classes[None, :, None]
+
+    def pick(self, x: Array) -> Array:
+        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
+        xp = self.xp
+        if self.traced:
+            return xp.sum(xp.where(self.equal, x, 0.0), axis=1, keepdims=True)
+        found = xp.take(xp.reshape(x, (-1,)), self._flat_index(), axis=0)
+        return xp.reshape(found, self._labels.shape)
+
+    def put(self, x: Array, values: Array) -> Array:
+        """Return `x` with `values` (images, 1, pixels) at the labels; `x` itself may change."""
+        xp = self.xp
+        if self.traced or not writes_by_index(xp):
+            return xp.where(self.equal, values, x)
+        flat = xp.reshape(x, (-1,))
+        flat[self._flat_index()] = xp.reshape(values, (-1,))
+        return xp.reshape(flat, x.shape)
+
+    def of_class(self, numbers: Array) -> Array:
+        """Return the labelled class's entry of `numbers` (images or 1, classes, 1)."""
+        xp = self.xp
+        if self.traced:
+            return xp.sum(xp.where(self.equal, numbers, 0.0), axis=1, keepdims=True)
+        if numbers.shape[0] != self._labels.shape[0]:
+            numbers = xp.broadcast_to(numbers, (self._labels.shape[0], *numbers.shape[1:]))
+        found = xp.take(xp.reshape(numbers, (-1,)), self._flat_class_index(), axis=0)
+        return xp.reshape(found, self._labels.shape)
+
+    def _flat_class_index(self) -> Array:
+        """Return each pixel's place in an array (images, classes) that is laid out flat."""
+        xp = self.xp
+        if self._class_index is None:
+            # torch indexes with int64 only, a JAX-like device has none: ask the device.
+            index = xp.astype(self._labels, index_dtype(xp, self._device))
+            images = self._labels.shape[0]
+            if images > 1:
+                first = xp.arange(images, dtype=index.dtype, device=self._device)
+                index = index + self.num_classes * first[:, None, None]
+            self._class_index = xp.reshape(index, (-1,))
+        return self._class_index
+
+    def _flat_index(self) -> Array:
+        """Return each pixel's place in an array (images, classes, pixels) that is laid out flat."""
+        xp = self.xp
+        if self._index is None:
+            images, _, count = self._labels.shape
+            by_image = xp.reshape(self._flat_class_index(), (images, count))
+            place = xp.arange(count, dtype=by_image.dtype, device=self._device)
+            self._index = xp.reshape(by_image * count + place[None, :], (-1,))
+        return self._index

@@ -34,6 +34,7 @@ __all__ = [
     "namespace_of",
     "per_class",
     "wide_dtype",
+    "writes_by_index",
 ]
 
 Array: TypeAlias = Any
@@ -105,5 +106,10 @@ def default_dtype(xp: Namespace, on: Any) -> DType:
 
 
 def per_class(xp: Namespace, values: tuple[float, ...], like: Array) -> Array:
-    """Return one number a class as an array that broadcasts over blocks (images, classes, pixels)."""
+    """Return one number a class as an array that broadcasts over (images, classes, pixels)."""
     return xp.asarray(list(values), dtype=like.dtype, device=device(like))[None, :, None]
+
+
+def writes_by_index(xp: Namespace) -> bool:
+    """Return whether arrays can be written with an integer array as index: not in the standard."""
+    return is_numpy_namespace(xp) or is_cupy_namespace(xp) or is_torch_namespace(xp)

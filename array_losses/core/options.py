@@ -24,9 +24,7 @@ __all__ = [
 PerClass: TypeAlias = float | Sequence[float]
 
 
-def number(
-    name: str, value: Any, *, lowest: float = -math.inf, highest: float = math.inf
-) -> float:
+def number(name: str, value: Any, *, lowest: float = -math.inf, highest: float = math.inf) -> float:
     """Return `value` as a float, or raise an error that names the option."""
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"`{name}` must be a number, got {value!r}."
@@ -101,11 +99,9 @@ def per_class_or_number(
 ) -> float | tuple[float, ...]:
     """Return `value` as one float for all classes or as a tuple of one a class."""
     value = _plain(value)
-    if isinstance(value, Real) or isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, (Real, str)) or not isinstance(value, Iterable):
         return number(name, value, lowest=lowest, highest=highest)
-    return tuple(
-        number(name, one, lowest=lowest, highest=highest) for one in _members(name, value)
-    )
+    return tuple(number(name, one, lowest=lowest, highest=highest) for one in _members(name, value))
 
 
 def class_weights(value: Any) -> tuple[float, ...] | None:
@@ -124,7 +120,7 @@ def index(value: Any) -> int | tuple[int, ...] | None:
     if value is None:
         return None
     value = _plain(value)
-    if isinstance(value, Integral) or isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, (Real, str)) or not isinstance(value, Iterable):
         return integer("ignore_index", value)
     return tuple(integer("ignore_index", one) for one in _members("ignore_index", value))
 
@@ -132,13 +128,13 @@ def index(value: Any) -> int | tuple[int, ...] | None:
 def smoothing_pair(value: Any) -> float | tuple[float, float]:
     """Return `smooth` as one float or as the pair (numerator, denominator)."""
     smooth = per_class_or_number("smooth", value)
-    if isinstance(smooth, tuple) and len(smooth) != 2:  # noqa: PLR2004
+    if isinstance(smooth, tuple) and len(smooth) != 2:
         msg = f"`smooth` must be a number or a pair (numerator, denominator), got {smooth}."
         raise ValueError(msg)
-    return smooth  # type: ignore[return-value]
+    return smooth
 
 
-def for_classes(name: str, value: PerClass, num_classes: int) -> tuple[float, ...]:
+def for_classes(name: str, value: Any, num_classes: int) -> tuple[float, ...]:
     """Return one number a class; a wrong length raises a ValueError."""
     if isinstance(value, Real):
         return (float(value),) * num_classes

@@ -1,8 +1,9 @@
-"""Outcomes: what can be true of a pixel, and how probable it is; cross entropy and focal sum over them.
+"""Outcomes: what can be true of a pixel, and how probable it is.
 
-With exclusive classes (softmax) the outcomes of a pixel are its classes. Where each class is for
-itself (sigmoid) they are "it is there" and "it is not", for every class. A hard target makes one
-outcome so; only that one enters a sum over outcomes weighted by the target.
+Cross entropy and focal loss sum over them. With exclusive classes (softmax) the outcomes of a pixel
+are its classes. Where each class is for itself (sigmoid) they are "it is there" and "it is not",
+for every class. A hard target makes one outcome so; only that one enters a sum over outcomes
+weighted by the target.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from array_losses.core.activations import Activation, Probabilities
+from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
 
@@ -60,8 +62,8 @@ class Outcome:
 def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...]:
     """Return the outcomes of a block in which the (smoothed) target has a share."""
     hard = pixels.hard and label_smoothing == 0.0
-    if pixels.exclusive and hard and pixels.labelled:
-        return (_labelled_class(pixels),)
+    if hard and pixels.labels is not None:
+        return (_labelled_class(pixels, pixels.labels),)
     if pixels.exclusive:
         return (_each_class(pixels, label_smoothing),)
     if hard:
@@ -72,16 +74,15 @@ def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...
     )
 
 
-def _labelled_class(pixels: Pixels) -> Outcome:
+def _labelled_class(pixels: Pixels, labels: Labels) -> Outcome:
     """Return the outcome "it is the class of the label"."""
-    activation = pixels.activation
-    at = activation.at_target(pixels.at_target)
+    activation, at = pixels.activation, pixels.at_target
 
     def choose(present: PerClass, _absent: PerClass) -> Array | float:
-        return present if isinstance(present, float) else pixels.of_target(present)
+        return present if isinstance(present, float) else labels.of_class(pixels.per_class(present))
 
     def backward(dlog: Array) -> Array:
-        return activation.backward_at_target(dlog, pixels.target, at)
+        return activation.backward_at_target(dlog, labels, at)
 
     return Outcome(pixels, at, None, choose, backward)
 
@@ -101,17 +102,17 @@ def _each_class(pixels: Pixels, label_smoothing: float) -> Outcome:
 
 def _what_is_so(pixels: Pixels) -> Outcome:
     """Return, for every class, the one of "it is there" and "it is not" that is so."""
-    xp, there = pixels.xp, pixels.target
-    activation = pixels.activation.flipped(~there)
+    sign = 2.0 * pixels.share - 1.0
+    activation = pixels.activation.flipped(sign)
 
     def choose(present: PerClass, absent: PerClass) -> Array | float:
         if isinstance(present, float) and present == absent:
             return present
-        return xp.where(there, _as_array(pixels, present), _as_array(pixels, absent))
+        there, not_there = _as_array(pixels, present), _as_array(pixels, absent)
+        return pixels.xp.where(pixels.target, there, not_there)
 
     def backward(dlog: Array) -> Array:
-        d = activation.backward_log(dlog)
-        return xp.where(there, d, -d)
+        return sign * activation.backward_log(dlog)
 
     return Outcome(pixels, activation, None, choose, backward)
 
@@ -124,7 +125,7 @@ def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outco
     activation = pixels.activation
     if not present:
         share = 1.0 - share
-        activation = activation.flipped(pixels.xp.ones_like(share, dtype=pixels.xp.bool))
+        activation = activation.flipped(pixels.xp.full_like(share, -1.0))
     activation = _kept_from_log_0(activation, share)
 
     def choose(if_present: PerClass, if_absent: PerClass) -> Array | float:

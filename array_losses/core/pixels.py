@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from array_losses.core import labels
 from array_losses.core.activations import Activation, activate
+from array_losses.core.labels import Labels
 from array_losses.core.namespace import (
     Array,
     Namespace,
@@ -68,15 +70,16 @@ class Pixels:
         self.traced = traced
         self.dtype = compute_dtype(xp, block.logits.dtype)
         self.num_classes: int = block.logits.shape[1]
-        self.labelled: bool = block.target.ndim == 2  # noqa: PLR2004
+        self.labelled: bool = block.target.ndim == 2
         self.hard = not is_real_floating(xp, block.target.dtype)
         self.logits: Array = xp.astype(block.logits, self.dtype, copy=False)
         self.mask: Array | None = None
         self.unit_weights = True
         self.weights: Array | None = None
         self._activation: Activation | None = None
+        self.labels: Labels | None = None
+        self._at_target: Activation | None = None
         self._target: Array | None = None
-        self._indices: Array | None = None
         self._read_target(block.target, look=look)
         self._read_weights(block.pixel_weights, look=look)
 
@@ -100,7 +103,12 @@ class Pixels:
             bad = labels.outside(xp, target, highest)
             self.logits = xp.where(bad, float("nan"), self.logits)
             target = xp.where(bad, xp.zeros_like(target), target)
-        self._labels = target
+        if self.labelled and self.exclusive:
+            self.labels = Labels(xp, target, self.num_classes, traced=self.traced)
+        elif self.labelled and self.num_classes > 1:
+            self._target = Labels(xp, target, self.num_classes, traced=self.traced).equal
+        else:
+            self._target = target == 1
 
     def _read_weights(self, pixel_weights: Array | None, *, look: bool) -> None:
         xp = self.xp
@@ -134,7 +142,7 @@ class Pixels:
             self._target = xp.where(counted, self._target, 0.0)
 
     def _hide_broken(self, weightless: Array) -> None:
-        """Replace what is not finite where the weight is 0; the rest stays, for d loss / d weight."""
+        """Replace what is not finite where the weight is 0; the rest serves d loss / d weight."""
         xp = self.xp
         broken = ~xp.isfinite(self.logits)
         if self.view.activation is None:
@@ -163,44 +171,24 @@ class Pixels:
         return self._activation
 
     @property
+    def at_target(self) -> Activation:
+        """The probabilities of the labelled class; only where there are `labels`."""
+        if self._at_target is None:
+            if self.labels is None:
+                msg = "Only labels of classes that exclude each other pick one of them."
+                raise RuntimeError(msg)
+            self._at_target = self.activation.at_target(self.labels)
+        return self._at_target
+
+    @property
     def target(self) -> Array:
         """The target with its classes on axis 1: bool where `hard`, else probabilities."""
-        if self._target is None:
-            on = device(self.logits)
-            self._target = (
-                labels.is_class(self.xp, self._labels, self.num_classes, on)
-                if self.labelled
-                else self._labels == 1
-            )
-        return self._target
+        return self._target if self.labels is None else self.labels.equal
 
     @property
     def share(self) -> Array:
         """The target as numbers."""
         return self.xp.astype(self.target, self.dtype, copy=False)
-
-    def where_target(self, present: Array, absent: Array) -> Array:
-        """Return `present` where the target has the class and `absent` elsewhere, mixed if soft."""
-        if self.hard:
-            return self.xp.where(self.target, present, absent)
-        return self.target * present + (1.0 - self.target) * absent
-
-    def at_target(self, x: Array) -> Array:
-        """Return the entry of `x` (images, classes, pixels) at each pixel's label."""
-        xp = self.xp
-        if self.traced:
-            if is_bool(xp, x.dtype):
-                return xp.any(self.target & x, axis=1, keepdims=True)
-            return xp.sum(xp.where(self.target, x, 0.0), axis=1, keepdims=True)
-        if self._indices is None:
-            # torch takes int64 indices only, a JAX-like device has none: ask the device.
-            self._indices = xp.astype(self._labels, index_dtype(xp, device(x)), copy=False)
-        return xp.take_along_axis(x, self._indices, axis=1)
-
-    def of_target(self, values: tuple[float, ...]) -> Array:
-        """Return the number of each pixel's labelled class."""
-        numbers = self.xp.broadcast_to(self.per_class(values), self.logits.shape)
-        return self.at_target(numbers)
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number a class as an array that broadcasts over the block."""
@@ -213,8 +201,29 @@ class Pixels:
         x = x if self.weights is None else self.weights * x
         return _sum_pixels(self.xp, x, per_image=per_image)
 
+    def sum_inside(self, of: Callable[[Activation], Array], *, per_image: bool) -> Array:
+        """Return the weighted sum over the pixels that have the class, by a hard target."""
+        if self.labels is None or self.traced:
+            x = self.xp.where(self.target, of(self.activation), 0.0)
+            return self.sum(x, per_image=per_image)
+        return self._dot(self.share, of(self.at_target), per_image=per_image)
+
+    def sum_outside(self, of: Callable[[Activation], Array], *, per_image: bool) -> Array:
+        """Return the weighted sum over the pixels without the class, by a hard target."""
+        if self.labels is None or self.traced:
+            x = self.xp.where(self.target, 0.0, of(self.activation))
+            return self.sum(x, per_image=per_image)
+        outside = self.xp.astype(self.labels.unequal, self.dtype)
+        return self._dot(outside, of(self.activation), per_image=per_image)
+
+    def _dot(self, a: Array, b: Array, *, per_image: bool) -> Array:
+        """Return the weighted sum of products over pixels, with no array for the products."""
+        b = b if self.weights is None else self.weights * b
+        summed = self.xp.vecdot(a, b)
+        return summed if per_image else self.xp.sum(summed, axis=0)[None, :]
+
     def counts(self) -> Array:
-        """Return the summed weights of the pixels that count: (1, 1), or (1, classes) if by class."""
+        """Return the summed weights of what counts: (1, 1), or (1, classes) if not `exclusive`."""
         xp, weights = self.xp, self.weights
         images, classes, pixels = self.logits.shape
         if weights is None:
@@ -231,9 +240,29 @@ class Pixels:
             summed = _sum_pixels(xp, weights, per_image=False)
         return summed if self.exclusive else xp.broadcast_to(summed, (1, classes))
 
+    # The way back.
+
+    def backward(self, dp: Array) -> Array:
+        """Return d loss / d logits from d loss / d p, which the weights multiply."""
+        dz = self.activation.backward(dp)
+        return dz if self.weights is None else self.weights * dz
+
+    def backward_by_class(self, inside: Array, outside: Array) -> Array:
+        """Return `backward` of dp = `inside` where a hard target has the class, else `outside`.
+
+        Both hold one number a class, (images or 1, classes, 1).
+        """
+        if self.labels is None:
+            return self.backward(self.xp.where(self.target, inside, outside))
+        dz = self.activation.backward_by_class(inside, outside, self.labels, self.at_target)
+        return dz if self.weights is None else self.weights * dz
+
 
 def _sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:
-    return xp.sum(x, axis=2) if per_image else xp.sum(x, axis=(0, 2))[None, :]
+    # With its dtype: array-api-strict widens sums of integers also where the device has no int64.
+    if per_image:
+        return xp.sum(x, axis=2, dtype=x.dtype)
+    return xp.sum(x, axis=(0, 2), dtype=x.dtype)[None, :]
 
 
 # Stands in for the logits of ignored pixels: finite under every activation, also as a probability.

@@ -19,14 +19,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def available() -> int:
-    """Return how many threads to use by default: the cores we may use, as OMP_NUM_THREADS limits."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many threads to use: the cores we may use, at most OMP_NUM_THREADS."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return min(cores, int(limit)) if limit.isdecimal() and int(limit) > 0 else cores
 
 
 def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int) -> list[_R]:
-    """Return the results in the order of the items, so that sums over them never depend on timing."""
+    """Return the results in the order of the items: sums over them never depend on timing."""
     if threads <= 1 or len(items) <= 1:
         return [function(item) for item in items]
     if threads not in _pools:

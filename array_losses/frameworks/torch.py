@@ -49,7 +49,7 @@ def value_and_grad(
         return loss, grad
     with torch.no_grad():
         inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
-        evaluation = _Eager(terms, *inputs, all_reduce)
+        evaluation = _Eager(terms, inputs[0], inputs[1], inputs[2], all_reduce)
         return evaluation.value(), evaluation.gradient()
 
 
@@ -93,7 +93,7 @@ def _needs_more(target: Array, pixel_weights: Array | None) -> bool:
 
 
 class _Loss(torch.autograd.Function):
-    """Totals and value forward, the slope backward; the plain formula where that is differentiated."""
+    """Totals and value forward, the slope backward; if that is differentiated, the formula."""
 
     @staticmethod
     def forward(
@@ -143,11 +143,12 @@ class _Eager:
         on_cpu = all(x.device.type == "cpu" for x in given)
         self.shared = on_cpu and logits.dtype in _NUMPY_FLOATS
         if self.shared:
-            arrays = [None if x is None else _as_numpy(x) for x in (logits, target, pixel_weights)]
+            logits, target = _as_numpy(logits), _as_numpy(target)
+            pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
             all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
-        else:
-            arrays = [logits, target, pixel_weights]
-        self.engine = Evaluation(terms, *arrays, all_reduce, look=on_cpu, state=state)
+        self.engine = Evaluation(
+            terms, logits, target, pixel_weights, all_reduce, look=on_cpu, state=state
+        )
 
     @property
     def state(self) -> State | None:

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from array_losses import frameworks
 from array_losses.core import options
-from array_losses.core.formula import Formula, Terms, Totals
-from array_losses.core.namespace import Array, ArrayT, Namespace
-from array_losses.core.pixels import Pixels, View
+from array_losses.core.formula import Terms
+from array_losses.core.namespace import ArrayT
+from array_losses.core.pixels import View
 
 __all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
 
@@ -100,11 +100,11 @@ class Criterion:
             raise ValueError(msg)
         return frameworks.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
 
-    def __mul__(self, weight: float) -> WeightedSum:
+    def __mul__(self, weight: object) -> WeightedSum:
         """Return the loss times a number."""
-        if isinstance(weight, bool) or not isinstance(weight, Real):
+        if not isinstance(weight, Real):
             return NotImplemented
-        return WeightedSum(losses=(self,), weights=(float(weight),))
+        return WeightedSum(losses=(self,), weights=(weight,))
 
     __rmul__ = __mul__
 
@@ -215,7 +215,7 @@ class WeightedSum(Criterion):
     """
 
     losses: tuple[Criterion, ...]
-    weights: tuple[float, ...]
+    weights: tuple[Any, ...]
 
     def __post_init__(self) -> None:
         """Flatten sums in the sum, and check."""
@@ -242,5 +242,5 @@ class WeightedSum(Criterion):
 
     def terms(self) -> Terms:
         """Return the losses with their weights, those of weight 0 left out."""
-        pairs = tuple(zip(self.weights, self.losses, strict=True))
-        return tuple(pair for pair in pairs if pair[0] != 0.0) or ((0.0, self.losses[0]),)  # type: ignore[return-value]
+        pairs: Any = tuple(zip(self.weights, self.losses, strict=True))
+        return tuple(pair for pair in pairs if pair[0] != 0.0) or pairs[:1]

@@ -321,12 +321,11 @@ class FocalLoss(_PixelLoss):
         return -self._dimming(outcome) * outcome.log_p
 
     def rate(self, outcome: Outcome) -> Array | float:
-        """Return d (-(1 - p)^gamma log p) / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p))."""
-        xp, activation = outcome.pixels.xp, outcome.activation
-        sure = activation.not_p == 0.0
-        slowness = xp.where(sure, -1.0, outcome.log_p / xp.where(sure, 1.0, activation.not_p))
-        gamma = self._gamma(outcome)
-        return -self._dimming(outcome) * (1.0 - gamma * activation.p * slowness)
+        """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p))."""
+        xp, at = outcome.pixels.xp, outcome.activation
+        # Near p = 1 the quotient tends to -1; where both are 0 it may be anything finite.
+        quotient = outcome.log_p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
+        return -self._dimming(outcome) * (1.0 - self._gamma(outcome) * at.p * quotient)
 
     def _gamma(self, outcome: Outcome) -> Array | float:
         gamma = _numbers(self.gamma)

@@ -26,7 +26,7 @@ class _Sorted(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _LovaszLoss(ClassLoss):
-    """The sum of errors, largest first, times the growth of the Jaccard loss of the pixels so far."""
+    """The sum of the errors, largest first, times the growth of the Jaccard loss along them."""
 
     bins: int | None = None
 
@@ -80,7 +80,7 @@ class _LovaszLoss(ClassLoss):
         # argsort and take_along_axis, not sort: at ties the derivatives of sort differ.
         order = xp.argsort(errors, axis=2, descending=True, stable=True)
         foreground, background = self._counts(pixels)
-        mass = xp.sum(foreground, axis=2, keepdims=True)
+        mass = xp.sum(foreground, axis=2, keepdims=True, dtype=foreground.dtype)
         growth = _growth(
             xp,
             xp.take_along_axis(foreground, order, axis=2),
@@ -139,14 +139,15 @@ class _LovaszLoss(ClassLoss):
 def _growth(
     xp: Namespace, foreground: Array, background: Array, mass: Array, dtype: object
 ) -> Array:
-    """Return by how much each pixel, taken as mistaken after those before it, raises the Jaccard loss.
+    """Return how much each pixel raises the Jaccard loss, mistaken after those before it.
 
     With F and B the foreground and background before it, f and b its own, G the mass:
     J = (F + B) / (G + B), so the growth is (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
     which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
     """
-    before_f = xp.cumulative_sum(foreground, axis=2) - foreground
-    before_b = xp.cumulative_sum(background, axis=2) - background
+    counts = foreground.dtype
+    before_f = xp.cumulative_sum(foreground, axis=2, dtype=counts) - foreground
+    before_b = xp.cumulative_sum(background, axis=2, dtype=counts) - background
     union = xp.astype(mass + before_b, dtype)
     rest = xp.astype(mass - before_f, dtype)
     f, b = xp.astype(foreground, dtype), xp.astype(background, dtype)

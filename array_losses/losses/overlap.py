@@ -53,17 +53,19 @@ class _OverlapLoss(ClassLoss):
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return T, FP and FN of each class."""
-        xp, activation = pixels.xp, pixels.activation
-        p, g = activation.p, pixels.target
-        if self.power == 2:  # noqa: PLR2004
-            g = pixels.share
+        if pixels.hard and self.power == 1:
+            return (
+                pixels.sum_inside(lambda at: at.p, per_image=self.per_image),
+                pixels.sum_outside(lambda at: at.p, per_image=self.per_image),
+                pixels.sum_inside(lambda at: at.not_p, per_image=self.per_image),
+            )
+        p, g = pixels.activation.p, pixels.share
+        if self.power == 2:
             pieces = (p * g, p * (p - g), g * (g - p))
-        elif pixels.hard:
-            pieces = (xp.where(g, p, 0.0), xp.where(g, 0.0, p), xp.where(g, activation.not_p, 0.0))
         elif self.intersection == "product":
-            pieces = (p * g, p * (1.0 - g), activation.not_p * g)
+            pieces = (p * g, p * (1.0 - g), pixels.activation.not_p * g)
         else:
-            both = xp.minimum(p, g)
+            both = pixels.xp.minimum(p, g)
             pieces = (both, p - both, g - both)
         return tuple(pixels.sum(piece, per_image=self.per_image) for piece in pieces)
 
@@ -96,18 +98,19 @@ class _OverlapLoss(ClassLoss):
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits."""
-        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
-        by_hit, by_false_positive, by_false_negative = (rate[:, :, None] for rate in rates)
-        inside = by_hit - by_false_negative
-        if self.power == 2:  # noqa: PLR2004
-            g = pixels.share
-            dp = g * inside + (2.0 * p - g) * by_false_positive
-        elif pixels.hard or self.intersection == "product":
-            dp = pixels.where_target(inside, by_false_positive)
+        by_hit, outside, by_miss = (rate[:, :, None] for rate in rates)
+        inside = by_hit - by_miss
+        if pixels.hard and self.power == 1:
+            return pixels.backward_by_class(inside, outside)
+        xp, p, g = pixels.xp, pixels.activation.p, pixels.share
+        if self.power == 2:
+            dp = g * inside + (2.0 * p - g) * outside
+        elif self.intersection == "product":
+            dp = g * inside + (1.0 - g) * outside
         else:
-            middle = 0.5 * (inside + by_false_positive)
-            dp = xp.where(p == g, middle, xp.where(p < g, inside, by_false_positive))
-        return pixels.activation.backward(dp if pixels.weights is None else pixels.weights * dp)
+            middle = 0.5 * (inside + outside)
+            dp = xp.where(p == g, middle, xp.where(p < g, inside, outside))
+        return pixels.backward(dp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +204,8 @@ class JaccardLoss(_OverlapLoss):
     References
     ----------
     M. A. Rahman, Y. Wang, "Optimizing Intersection-Over-Union in Deep Neural Networks for Image
-    Segmentation", ISVC 2016. Z. Wang, X. Ning, M. B. Blaschko, "Jaccard Metric Losses", NeurIPS 2023.
+    Segmentation", ISVC 2016. Z. Wang, X. Ning, M. B. Blaschko, "Jaccard Metric Losses: Optimizing
+    the Jaccard Index with Soft Labels", NeurIPS 2023.
 
     Examples
     --------
@@ -240,8 +244,8 @@ class TverskyLoss(_OverlapLoss):
 
     References
     ----------
-    S. S. M. Salehi, D. Erdogmus, A. Gholipour, "Tversky Loss Function for Image Segmentation Using 3D
-    Fully Convolutional Deep Networks", MLMI 2017.
+    S. S. M. Salehi, D. Erdogmus, A. Gholipour, "Tversky Loss Function for Image Segmentation Using
+    3D Fully Convolutional Deep Networks", MLMI 2017.
 
     Examples
     --------
