@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from array_losses.core import memory, threads
 from array_losses.core import plan as plans
-from array_losses.core import threads
 from array_losses.core.arguments import Batch, classes_second
 from array_losses.core.formula import (
     AllReduce,
@@ -100,7 +100,10 @@ class Evaluation:
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.groups = _grouped(terms, batches)
         plan = plans.current()
-        self.threads = (plan.threads or threads.available()) if is_numpy_namespace(self.xp) else 1
+        self.threads = 1
+        if is_numpy_namespace(self.xp):  # NumPy releases the interpreter lock.
+            self.threads = plan.threads or threads.available()
+            memory.keep_freed_blocks(self.xp)
         itemsize = self.xp.finfo(self.dtype).bits // 8
         self.cuts = [group.cut(plan, itemsize, on_cpu=look) for group in self.groups]
 
