@@ -116,6 +116,11 @@ class Evaluation:
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             self._first_pass(group, cuts, totals, maps)
+        return self._finished(totals, maps)
+
+    def _finished(self, totals: dict[int, Totals], maps: dict[int, Array]) -> Array:
+        """Return the value from the totals, and keep what the gradient needs."""
+        xp = self.xp
         order = sorted(totals)
         formulas = [self.terms[i][1] for i in order]
         reduced, fractions = finish(xp, formulas, [totals[i] for i in order], self.all_reduce)
@@ -134,6 +139,17 @@ class Evaluation:
         for i, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
             self._second_pass(group, cuts, gradient, d, self.state, add=i > 0)
         return gradient
+
+    def value_and_gradient(self) -> tuple[Array, Array]:
+        """Return both; sums over pixels in one pass, after one over the targets for the divisor."""
+        xp, formulas = self.xp, [formula for _, formula in self.terms]
+        if self.all_reduce is not None or not all(one.pixelwise for one in formulas):
+            return self.value(), self.gradient()
+        gradient = xp.empty_like(self.logits)
+        totals: dict[int, Totals] = {}
+        for i, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
+            self._only_pass(group, cuts, gradient, totals, add=i > 0)
+        return self._finished(totals, {}), gradient
 
     # One pass over the blocks of a group.
 
@@ -211,12 +227,59 @@ class Evaluation:
                 mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
                 each = formula.slope(pixels, mine)
                 slope = each if slope is None else slope + each
-            where = (cut[0], slice(None), *cut[1:])
-            piece = self._apart(group, slope, out[where].shape)
-            piece = xp.astype(piece, out.dtype, copy=False)
-            out[where] = out[where] + piece if add else piece
+            self._write(group, cut, out, slope, add=add)
 
         threads.ordered_map(work, range(len(cuts)), self.threads)
+
+    def _only_pass(
+        self,
+        group: _Group,
+        cuts: list[tuple[slice, ...]],
+        gradient: Array,
+        totals: dict[int, Totals],
+        *,
+        add: bool,
+    ) -> None:
+        """Take totals and slope of each block at once, with a divisor known from the target."""
+
+        def divide_by(number: int) -> list[Totals]:
+            seen = self._pixels(group, number, cuts[number], keep=False)
+            return [(formula.divisor(seen[formula.view]),) for formula in group.formulas]
+
+        def work(number: int) -> list[Totals]:
+            cut = cuts[number]
+            seen = self._pixels(group, number, cut, keep=False)
+            slope, found = None, []
+            for rate, formula in zip(rates, group.formulas, strict=True):
+                pixels = seen[formula.view]
+                found.append(formula.totals(pixels))
+                each = formula.slope(pixels, (rate,))
+                slope = each if slope is None else slope + each
+            self._write(group, cut, out, slope, add=add)
+            return found
+
+        xp = self.xp
+        out = classes_second(xp, gradient, group.formulas[0].class_axis % gradient.ndim)
+        results = threads.ordered_map(divide_by, range(len(cuts)), self.threads)
+        rates = []
+        for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
+            (divisor,) = self._add_up(group, formula, cuts, [one[k] for one in results])
+            weight = xp.full((), self.terms[i][0], dtype=self.wide, device=self.device)
+            if formula.reduction == "mean":
+                weight = divide(xp, weight, divisor[0, 0])
+            rates.append(xp.astype(weight, self.dtype))
+        results = threads.ordered_map(work, range(len(cuts)), self.threads)
+        for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
+            totals[i] = self._add_up(group, formula, cuts, [one[k] for one in results])
+
+    def _write(
+        self, group: _Group, cut: tuple[slice, ...], out: Array, slope: Array, *, add: bool
+    ) -> None:
+        """Write, or add, the slope of a block to its place in the gradient."""
+        where = (cut[0], slice(None), *cut[1:])
+        piece = self._apart(group, slope, out[where].shape)
+        piece = self.xp.astype(piece, out.dtype, copy=False)
+        out[where] = out[where] + piece if add else piece
 
     def _rates(self, i: int, d: Array | None, state: State) -> Totals:
         """Return d loss / d totals of one loss; for a map, d loss / d map."""
@@ -237,7 +300,7 @@ class Evaluation:
     ) -> Array:
         """Return the part of a rate that belongs to a block."""
         if formula.mapped:
-            images, _, count = pixels.logits.shape
+            images, _, count = pixels.shape
             return self.xp.reshape(rate[cut], (images, 1, count))
         return rate[cut[0], :] if formula.per_image else rate
 
@@ -260,9 +323,14 @@ class Evaluation:
         batch = group.batch
         by_class = (cut[0], slice(None), *cut[1:])
         weights = batch.pixel_weights
+        logits = batch.logits[by_class]
+        images = 1 if group.merge else logits.shape[0]
+        count = math.prod(logits.shape) // max(1, images * group.classes)
         return Block(
             self.xp,
-            self._together(group, batch.logits[by_class]),
+            (images, group.classes, count),
+            logits.dtype,
+            lambda: self._together(group, logits),
             self._together(group, batch.target[cut if batch.labelled else by_class]),
             None if weights is None else self._together(group, weights[cut]),
         )
@@ -272,8 +340,8 @@ class Evaluation:
         xp = self.xp
         by_class = x.ndim == len(group.shape) + 1
         images, count = x.shape[0], math.prod(x.shape)
-        if group.merge and images != 1:
-            if by_class:
+        if group.merge:
+            if by_class and images != 1:
                 x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
             images = 1
         # By way of one axis, which makes a view of other strides contiguous.
@@ -285,7 +353,7 @@ class Evaluation:
     def _apart(self, group: _Group, x: Array, shape: tuple[int, ...]) -> Array:
         """Return the inverse of `_together` for an array with classes."""
         xp = self.xp
-        if not group.merge or shape[0] == 1:
+        if not group.merge:
             return xp.reshape(x, shape)
         x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
         return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))

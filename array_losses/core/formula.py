@@ -48,6 +48,10 @@ class Formula(Protocol):
         """Whether the totals of two pieces of an image add up to the totals of the image."""
 
     @property
+    def pixelwise(self) -> bool:
+        """Whether it is a sum over pixels, so that its slope needs no totals but the divisor."""
+
+    @property
     def per_image(self) -> bool:
         """Whether totals are kept for each image: (images, n) in place of (1, n)."""
 
@@ -63,6 +67,9 @@ class Formula(Protocol):
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return what must be summed over pixels."""
+
+    def divisor(self, pixels: Pixels) -> Array:
+        """Return the block's part of the divisor, (1, 1); only where `pixelwise`."""
 
     def value(self, xp: Namespace, totals: Totals) -> Fraction:
         """Return the loss as a numerator and a divisor (None for 1) that no logit moves."""
@@ -166,7 +173,9 @@ def whole(batch: arguments.Batch) -> Block:
     flat = (images, pixels)
     return Block(
         xp,
-        xp.reshape(batch.logits, (images, classes, pixels)),
+        (images, classes, pixels),
+        batch.logits.dtype,
+        lambda: xp.reshape(batch.logits, (images, classes, pixels)),
         xp.reshape(batch.target, flat if batch.labelled else (images, classes, pixels)),
         None if batch.pixel_weights is None else xp.reshape(batch.pixel_weights, flat),
     )

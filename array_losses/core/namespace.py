@@ -105,9 +105,9 @@ def default_dtype(xp: Namespace, on: Any) -> DType:
     return xp.__array_namespace_info__().default_dtypes(device=on)["real floating"]
 
 
-def per_class(xp: Namespace, values: tuple[float, ...], like: Array) -> Array:
+def per_class(xp: Namespace, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
     """Return one number a class as an array that broadcasts over (images, classes, pixels)."""
-    return xp.asarray(list(values), dtype=like.dtype, device=device(like))[None, :, None]
+    return xp.asarray(list(values), dtype=dtype, device=on)[None, :, None]
 
 
 def writes_by_index(xp: Namespace) -> bool:

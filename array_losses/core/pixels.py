@@ -10,6 +10,7 @@ from array_losses.core.activations import Activation, activate
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import (
     Array,
+    DType,
     Namespace,
     compute_dtype,
     device,
@@ -24,10 +25,15 @@ __all__ = ["Block", "Pixels", "View"]
 
 @dataclass(frozen=True)
 class Block:
-    """The arrays of a block: (images, classes, pixels), labels and weights without the classes."""
+    """The arrays of a block: (images, classes, pixels), labels and weights without the classes.
+
+    The logits are read when they are first asked for: what depends on the target alone does not.
+    """
 
     xp: Namespace
-    logits: Array
+    shape: tuple[int, int, int]
+    dtype: DType
+    logits: Callable[[], Array]
     target: Array
     pixel_weights: Array | None
 
@@ -57,7 +63,6 @@ class Pixels:
 
     Attributes
     ----------
-    logits : array (images, classes, pixels), widened to the compute dtype
     target : array (images, classes, pixels); bool (`hard`) or floating
     mask : bool array broadcastable to the logits, or None where every element counts
     weights : array broadcastable to the logits, or None where every element weighs 1
@@ -68,11 +73,15 @@ class Pixels:
         self.xp = xp = block.xp
         self.view = view
         self.traced = traced
-        self.dtype = compute_dtype(xp, block.logits.dtype)
-        self.num_classes: int = block.logits.shape[1]
+        self.shape = block.shape
+        self.num_classes = block.shape[1]
+        self.dtype = compute_dtype(xp, block.dtype)
+        self.device = device(block.target)
         self.labelled: bool = block.target.ndim == 2
         self.hard = not is_real_floating(xp, block.target.dtype)
-        self.logits: Array = xp.astype(block.logits, self.dtype, copy=False)
+        self._read_logits = block.logits
+        self._logits: Array | None = None
+        self._replaced: list[Callable[[Array], Array]] = []
         self.mask: Array | None = None
         self.unit_weights = True
         self.weights: Array | None = None
@@ -101,7 +110,7 @@ class Pixels:
             target = xp.where(hidden, xp.zeros_like(target), target)
         if not look:
             bad = labels.outside(xp, target, highest)
-            self.logits = xp.where(bad, float("nan"), self.logits)
+            self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
             target = xp.where(bad, xp.zeros_like(target), target)
         if self.labelled and self.exclusive:
             self.labels = Labels(xp, target, self.num_classes, traced=self.traced)
@@ -137,22 +146,36 @@ class Pixels:
         pixels = counted
         if self.exclusive and counted.shape[1] > 1:
             pixels = xp.any(counted, axis=1, keepdims=True)
-        self.logits = xp.where(pixels, self.logits, _HARMLESS)
+        self._replaced.append(lambda z: xp.where(pixels, z, _HARMLESS))
         if not self.hard:
             self._target = xp.where(counted, self._target, 0.0)
 
     def _hide_broken(self, weightless: Array) -> None:
         """Replace what is not finite where the weight is 0; the rest serves d loss / d weight."""
         xp = self.xp
-        broken = ~xp.isfinite(self.logits)
-        if self.view.activation is None:
-            broken = broken | (self.logits <= 0.0) | (self.logits >= 1.0)
-        self.logits = xp.where(weightless & broken, _HARMLESS, self.logits)
+
+        def mended(z: Array) -> Array:
+            broken = ~xp.isfinite(z)
+            if self.view.activation is None:
+                broken = broken | (z <= 0.0) | (z >= 1.0)
+            return xp.where(weightless & broken, _HARMLESS, z)
+
+        self._replaced.append(mended)
         if not self.hard:
             broken = ~xp.isfinite(self._target)
             self._target = xp.where(weightless & broken, 0.0, self._target)
 
     # What is there.
+
+    @property
+    def logits(self) -> Array:
+        """The logits in the compute dtype, harmless where nothing counts."""
+        if self._logits is None:
+            z = self.xp.astype(self._read_logits(), self.dtype, copy=False)
+            for replace in self._replaced:
+                z = replace(z)
+            self._logits = z
+        return self._logits
 
     @property
     def exclusive(self) -> bool:
@@ -192,7 +215,7 @@ class Pixels:
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number a class as an array that broadcasts over the block."""
-        return per_class(self.xp, values, self.logits)
+        return per_class(self.xp, values, self.dtype, self.device)
 
     # Sums over pixels.
 
@@ -225,16 +248,15 @@ class Pixels:
     def counts(self) -> Array:
         """Return the summed weights of what counts: (1, 1), or (1, classes) if not `exclusive`."""
         xp, weights = self.xp, self.weights
-        images, classes, pixels = self.logits.shape
+        images, classes, pixels = self.shape
         if weights is None:
             shape = (1, 1 if self.exclusive else classes)
-            on = device(self.logits)
-            return xp.full(shape, float(images * pixels), dtype=self.dtype, device=on)
+            return xp.full(shape, float(images * pixels), dtype=self.dtype, device=self.device)
         if self.exclusive and weights.shape[1] > 1:
             weights = xp.max(weights, axis=1, keepdims=True)
         if self.unit_weights:
             # As integers: float32 stops counting at 2**24.
-            whole = xp.astype(weights, index_dtype(xp, device(weights)))
+            whole = xp.astype(weights, index_dtype(xp, self.device))
             summed = xp.astype(_sum_pixels(xp, whole, per_image=False), self.dtype)
         else:
             summed = _sum_pixels(xp, weights, per_image=False)

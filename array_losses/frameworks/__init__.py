@@ -55,4 +55,4 @@ def value_and_grad(
         return jax.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
     look = not is_cupy_namespace(xp)
     evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
-    return evaluation.value(), evaluation.gradient()
+    return evaluation.value_and_gradient()

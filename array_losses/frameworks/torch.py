@@ -50,7 +50,7 @@ def value_and_grad(
     with torch.no_grad():
         inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
         evaluation = _Eager(terms, inputs[0], inputs[1], inputs[2], all_reduce)
-        return evaluation.value(), evaluation.gradient()
+        return evaluation.value_and_gradient()
 
 
 def _plain(
@@ -163,6 +163,11 @@ class _Eager:
         """Return d loss / d logits times `d`."""
         d = _as_numpy(d) if self.shared and d is not None else d
         return self._as_tensor(self.engine.gradient(d))
+
+    def value_and_gradient(self) -> tuple[Array, Array]:
+        """Return the loss and d loss / d logits."""
+        value, gradient = self.engine.value_and_gradient()
+        return self._as_tensor(value), self._as_tensor(gradient)
 
     def _as_tensor(self, x: Array) -> Array:
         return torch.as_tensor(x) if self.shared else x

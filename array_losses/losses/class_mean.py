@@ -34,6 +34,7 @@ class ClassLoss(Loss):
         options.choice("absent", self.absent, ("skip", "keep", "zero"))
 
     mapped = False
+    pixelwise = False
 
     @property
     def per_image(self) -> bool:

@@ -34,6 +34,7 @@ class _PixelLoss(Loss):
 
     additive = True
     per_image = False
+    pixelwise = True
 
     @property
     def mapped(self) -> bool:
@@ -74,10 +75,11 @@ class _PixelLoss(Loss):
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
         xp, omega = pixels.xp, self.omega(pixels.num_classes)
-        images, classes, count = pixels.logits.shape
+        images, classes, count = pixels.shape
         if self.normalize == "all":
             each = 1 if pixels.exclusive else classes - (not self.include_background)
-            return xp.ones_like(pixels.logits[:1, :1, 0]) * float(images * count * each)
+            number = float(images * count * each)
+            return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
         if pixels.exclusive and self.normalize == "weights" and not self._counts_pixels(pixels):
             return xp.sum(pixels.sum(_times(pixels, omega, pixels.share)), axis=1, keepdims=True)
         counts = pixels.counts()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from array_losses.core import options
 from array_losses.core.formula import Totals
-from array_losses.core.namespace import Array, Namespace, device, index_dtype, wide_dtype
+from array_losses.core.namespace import Array, Namespace, index_dtype, wide_dtype
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss
@@ -104,7 +104,7 @@ class _LovaszLoss(ClassLoss):
 
         Integers where all weights are 0 or 1: float32 stops counting at 2**24.
         """
-        xp, on = pixels.xp, device(pixels.logits)
+        xp, on = pixels.xp, pixels.device
         if pixels.hard and pixels.unit_weights:
             dtype = index_dtype(xp, on)
             there = pixels.target if pixels.mask is None else pixels.target & pixels.mask
@@ -130,7 +130,7 @@ class _LovaszLoss(ClassLoss):
     def _apart(self, pixels: Pixels, x: Array) -> Array:
         """Return the inverse of `_together`."""
         xp = pixels.xp
-        images, classes, count = pixels.logits.shape
+        images, classes, count = pixels.shape
         if x.shape[0] == images:
             return x
         return xp.permute_dims(xp.reshape(x, (classes, images, count)), (1, 0, 2))
