@@ -47,18 +47,21 @@ class _Group:
         self.batch = batch
         self.members = members
         self.formulas = formulas = [terms[i][1] for i in members]
+        self.additive = all(formula.additive for formula in formulas)
         images, self.classes, *space = batch.logits.shape
         self.shape: tuple[int, ...] = (images, *space)
         self.merge = not any(formula.per_image for formula in formulas)
         self.kept: dict[int, dict[View, Pixels]] = {}
 
     def cut(self, plan: plans.Plan, itemsize: int, *, on_cpu: bool) -> list[tuple[slice, ...]]:
-        """Return the blocks; losses that sort get one block, the whole batch."""
-        whole = [tuple(slice(None) for _ in self.shape)]
-        if not all(formula.additive for formula in self.formulas):
-            return whole
+        """Return the blocks; one, if there is no pixel at all."""
         size = plan.pixels(self.classes, itemsize, on_cpu=on_cpu)
-        return plans.blocks(self.shape, size) or whole
+        return plans.blocks(self.shape, size) or [self.everything]
+
+    @property
+    def everything(self) -> tuple[slice, ...]:
+        """The whole batch as one block."""
+        return tuple(slice(None) for _ in self.shape)
 
 
 def _grouped(terms: Terms, batches: list[Batch]) -> list[_Group]:
@@ -97,6 +100,7 @@ class Evaluation:
         self.state = state
         self.dtype = compute_dtype(self.xp, logits.dtype)
         self.device = device(logits)
+        self.sorted: dict[int, Array] = {}
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.groups = _grouped(terms, batches)
         plan = plans.current()
@@ -111,11 +115,19 @@ class Evaluation:
 
     def value(self) -> Array:
         """Go over the blocks for the totals, and return the value."""
-        xp = self.xp
+        value = self._value(None)
+        self.sorted.clear()
+        return value
+
+    def _value(self, gradient: Array | None) -> Array:
+        """Return the value; `gradient` may be used as scratch."""
         totals: dict[int, Totals] = {}
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            self._first_pass(group, cuts, totals, maps)
+            if group.additive:
+                self._first_pass(group, cuts, totals, maps)
+            else:
+                totals |= self._sort(group, cuts, gradient)
         return self._finished(totals, maps)
 
     def _finished(self, totals: dict[int, Totals], maps: dict[int, Array]) -> Array:
@@ -136,16 +148,41 @@ class Evaluation:
             msg = "The value must be taken first."
             raise RuntimeError(msg)
         gradient = xp.empty_like(self.logits)
-        for i, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
-            self._second_pass(group, cuts, gradient, d, self.state, add=i > 0)
+        for group, cuts in zip(self.groups, self.cuts, strict=True):
+            if not group.additive:
+                self._sort(group, cuts, gradient)
+        return self._gradient(gradient, d, self.state)
+
+    def _gradient(self, gradient: Array, d: Array | None, state: State) -> Array:
+        # What was sorted first may lie in the gradient itself: it is replaced block by block.
+        order = sorted(range(len(self.groups)), key=lambda i: self.groups[i].additive)
+        for n, i in enumerate(order):
+            self._second_pass(self.groups[i], self.cuts[i], gradient, d, state, add=n > 0)
+        self.sorted.clear()
         return gradient
+
+    @property
+    def better_at_once(self) -> bool:
+        """Whether value and gradient together cost hardly more than the value."""
+        formulas = [formula for _, formula in self.terms]
+        if any(formula.reduction == "none" for formula in formulas):
+            return False
+        return self._in_one_pass or not all(formula.additive for formula in formulas)
+
+    @property
+    def _in_one_pass(self) -> bool:
+        return self.all_reduce is None and all(formula.pixelwise for _, formula in self.terms)
 
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return both; sums over pixels in one pass, after one over the targets for the divisor."""
-        xp, formulas = self.xp, [formula for _, formula in self.terms]
-        if self.all_reduce is not None or not all(one.pixelwise for one in formulas):
-            return self.value(), self.gradient()
+        xp = self.xp
         gradient = xp.empty_like(self.logits)
+        if not self._in_one_pass:
+            value = self._value(gradient)
+            if self.state is None:
+                msg = "The value must leave its state."
+                raise RuntimeError(msg)
+            return value, self._gradient(gradient, None, self.state)
         totals: dict[int, Totals] = {}
         for i, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
             self._only_pass(group, cuts, gradient, totals, add=i > 0)
@@ -225,11 +262,79 @@ class Evaluation:
             for i, formula in zip(group.members, group.formulas, strict=True):
                 pixels = seen[formula.view]
                 mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
-                each = formula.slope(pixels, mine)
+                if formula.additive:
+                    each = formula.slope(pixels, mine)
+                else:
+                    where = (cut[0], slice(None), *cut[1:])
+                    d_errors = self._together(group, self.sorted[i][where])
+                    each = formula.error_slope(pixels, d_errors * mine[0][:, :, None])
                 slope = each if slope is None else slope + each
             self._write(group, cut, out, slope, add=add)
 
         threads.ordered_map(work, range(len(cuts)), self.threads)
+
+    def _sort(
+        self, group: _Group, cuts: list[tuple[slice, ...]], gradient: Array | None
+    ) -> dict[int, Totals]:
+        """Take the errors of each block, then sort those of each class, several side by side.
+
+        What stays is d loss / d errors of each pixel and class, in `self.sorted`. The first loss
+        keeps it in the gradient, which is as large.
+        """
+        xp = self.xp
+        buffers: dict[int, Array] = {}
+        for i in group.members:
+            if not self.sorted and gradient is not None and gradient.dtype == self.dtype:
+                axis = group.formulas[0].class_axis % gradient.ndim
+                buffers[i] = classes_second(xp, gradient, axis)
+            else:
+                shape = group.batch.logits.shape
+                buffers[i] = xp.empty(shape, dtype=self.dtype, device=self.device)
+            self.sorted[i] = buffers[i]
+
+        def measure(number: int) -> None:
+            cut = cuts[number]
+            seen = self._pixels(group, number, cut, keep=False)
+            for i, formula in zip(group.members, group.formulas, strict=True):
+                self._write(group, cut, buffers[i], formula.errors(seen[formula.view]), add=False)
+
+        threads.ordered_map(measure, range(len(cuts)), self.threads)
+        block = self._block(group, group.everything)
+        views = dict.fromkeys(formula.view for formula in group.formulas)
+        every = {view: Pixels(block, view, look=self.look, traced=False) for view in views}
+        totals: dict[int, Totals] = {}
+        for i, formula in zip(group.members, group.formulas, strict=True):
+            totals[i] = self._sort_classes(group, formula, every[formula.view], buffers[i])
+        return totals
+
+    def _sort_classes(
+        self, group: _Group, formula: Formula, pixels: Pixels, errors: Array
+    ) -> Totals:
+        """Return loss and mass of each class; leave d loss / d errors in place of the errors."""
+        xp = self.xp
+        rows = group.shape[0] if formula.per_image else 1
+        tasks = [(row, c) for row in range(rows) for c in range(group.classes)]
+
+        def sort(task: tuple[int, int]) -> tuple[Array, Array]:
+            row, c = task
+            of_row = slice(row, row + 1) if formula.per_image else slice(None)
+            where = (of_row, c, *(slice(None) for _ in group.shape[1:]))
+            mine = errors[where]
+            counts = pixels.counts_of_class(c)
+            if formula.per_image:
+                counts = (counts[0][of_row, :, :], counts[1][of_row, :, :])
+            flat = [xp.reshape(x, (1, 1, math.prod(x.shape))) for x in (mine, *counts)]
+            loss, mass, slope = formula.one_class(xp, *flat)
+            errors[where] = xp.reshape(slope, mine.shape)
+            return loss, mass
+
+        found = threads.ordered_map(sort, tasks, self.threads)
+        shape = (rows, group.classes)
+        totals = [xp.zeros(shape, dtype=self.wide, device=self.device) for _ in range(2)]
+        for (row, c), parts in zip(tasks, found, strict=True):
+            for total, part in zip(totals, parts, strict=True):
+                total[row, c] = xp.astype(part[0, 0], self.wide)
+        return tuple(totals)
 
     def _only_pass(
         self,

@@ -78,7 +78,20 @@ class Formula(Protocol):
         """Return d loss / d totals, given `d` = d loss / d numerator."""
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits for these pixels."""
+        """Return d loss / d logits for these pixels; only where `additive`."""
+
+    # Where not `additive`, in place of the slope:
+
+    def errors(self, pixels: Pixels) -> Array:
+        """Return how wrong each pixel is about each class, never below 0."""
+
+    def one_class(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return loss and mass of one class, (1, 1), and d loss / d errors, (1, 1, pixels)."""
+
+    def error_slope(self, pixels: Pixels, d: Array) -> Array:
+        """Return d loss / d logits from d loss / d errors."""
 
 
 Terms: TypeAlias = tuple[tuple[float, Formula], ...]

@@ -110,6 +110,10 @@ class Labels:
         """Whether each class is another than the labelled one."""
         return self._labels != self._classes()
 
+    def is_class(self, number: int) -> Array:
+        """Return whether the labelled class is this one, (images, 1, pixels)."""
+        return self._labels == number
+
     def _classes(self) -> Array:
         classes = self.xp.arange(self.num_classes, dtype=self._labels.dtype, device=self._device)
         return classes[None, :, None]

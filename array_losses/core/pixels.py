@@ -18,6 +18,7 @@ from array_losses.core.namespace import (
     is_bool,
     is_real_floating,
     per_class,
+    wide_dtype,
 )
 
 __all__ = ["Block", "Pixels", "View"]
@@ -86,7 +87,7 @@ class Pixels:
         self.unit_weights = True
         self.weights: Array | None = None
         self._activation: Activation | None = None
-        self.labels: Labels | None = None
+        self._classes: Labels | None = None
         self._at_target: Activation | None = None
         self._target: Array | None = None
         self._read_target(block.target, look=look)
@@ -112,10 +113,8 @@ class Pixels:
             bad = labels.outside(xp, target, highest)
             self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
             target = xp.where(bad, xp.zeros_like(target), target)
-        if self.labelled and self.exclusive:
-            self.labels = Labels(xp, target, self.num_classes, traced=self.traced)
-        elif self.labelled and self.num_classes > 1:
-            self._target = Labels(xp, target, self.num_classes, traced=self.traced).equal
+        if self.labelled and self.num_classes > 1:
+            self._classes = Labels(xp, target, self.num_classes, traced=self.traced)
         else:
             self._target = target == 1
 
@@ -194,6 +193,11 @@ class Pixels:
         return self._activation
 
     @property
+    def labels(self) -> Labels | None:
+        """The labels, where there are some and the classes exclude each other."""
+        return self._classes if self.exclusive else None
+
+    @property
     def at_target(self) -> Activation:
         """The probabilities of the labelled class; only where there are `labels`."""
         if self._at_target is None:
@@ -206,7 +210,7 @@ class Pixels:
     @property
     def target(self) -> Array:
         """The target with its classes on axis 1: bool where `hard`, else probabilities."""
-        return self._target if self.labels is None else self.labels.equal
+        return self._target if self._classes is None else self._classes.equal
 
     @property
     def share(self) -> Array:
@@ -261,6 +265,39 @@ class Pixels:
         else:
             summed = _sum_pixels(xp, weights, per_image=False)
         return summed if self.exclusive else xp.broadcast_to(summed, (1, classes))
+
+    def counts_of_class(self, number: int | None) -> tuple[Array, Array]:
+        """Return each pixel's weight as foreground and as background of a class, or of all.
+
+        As integers where all weights are 0 or 1: float32 stops counting at 2**24.
+        """
+        xp = self.xp
+        target, mask, weights = self._of_class(number)
+        if self.hard and self.unit_weights:
+            dtype = index_dtype(xp, self.device)
+            absent = ~target
+            if mask is not None:
+                target, absent = target & mask, absent & mask
+            return xp.astype(target, dtype), xp.astype(absent, dtype)
+        dtype = wide_dtype(xp, self.dtype, self.device)
+        there = xp.astype(target, dtype)
+        if weights is None:
+            return there, 1.0 - there
+        weights = xp.astype(weights, dtype)
+        return weights * there, weights * (1.0 - there)
+
+    def _of_class(self, number: int | None) -> tuple[Array, Array | None, Array | None]:
+        """Return target, mask and weights of one class, (images, 1, pixels), or of all."""
+        if number is None:
+            return self.target, self.mask, self.weights
+        one = slice(number, number + 1)
+        target = (
+            self._target[:, one, :] if self._classes is None else self._classes.is_class(number)
+        )
+        mask, weights = (
+            x if x is None or x.shape[1] == 1 else x[:, one, :] for x in (self.mask, self.weights)
+        )
+        return target, mask, weights
 
     # The way back.
 

@@ -105,7 +105,11 @@ class _Loss(torch.autograd.Function):
         all_reduce: AllReduce | None,
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
-        loss = evaluation.value()
+        ctx.gradient = None
+        if ctx.needs_input_grad[0] and evaluation.engine.better_at_once:
+            loss, ctx.gradient = evaluation.value_and_gradient()
+        else:
+            loss = evaluation.value()
         ctx.save_for_backward(logits, target, pixel_weights)
         ctx.terms, ctx.all_reduce, ctx.state = terms, all_reduce, evaluation.state
         return loss
@@ -116,6 +120,10 @@ class _Loss(torch.autograd.Function):
         if torch.is_grad_enabled():
             loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
+        elif ctx.gradient is not None:
+            # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
+            gradient, ctx.gradient = ctx.gradient, None
+            gradient = gradient if d.device.type == "cpu" and d == 1.0 else gradient.mul_(d)
         else:
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, None, state=ctx.state)
             gradient = evaluation.gradient(d)

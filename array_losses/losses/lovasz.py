@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from array_losses.core import options
 from array_losses.core.formula import Totals
-from array_losses.core.namespace import Array, Namespace, index_dtype, wide_dtype
+from array_losses.core.namespace import Array, DType, Namespace
 from array_losses.core.pixels import Pixels
+from array_losses.core.sorting import back_in_place, descending
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
-
-
-class _Sorted(NamedTuple):
-    """The errors of a block, largest first, and how fast the Jaccard loss grows along them."""
-
-    errors: Array
-    order: Array
-    growth: Array
-    mass: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +32,7 @@ class _LovaszLoss(ClassLoss):
     additive = False
 
     def errors(self, pixels: Pixels) -> Array:
-        """Return how wrong each pixel is about each class."""
+        """Return how wrong each pixel is about each class, never below 0."""
         raise NotImplementedError
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
@@ -49,10 +40,14 @@ class _LovaszLoss(ClassLoss):
         raise NotImplementedError
 
     def totals(self, pixels: Pixels) -> Totals:
-        """Return the loss and the target's mass of each class: no sum, but of the whole batch."""
-        found = self._sorted(pixels)
-        xp, growth = pixels.xp, found.growth
-        return xp.sum(found.errors * growth, axis=2), found.mass
+        """Return the loss and the target's mass of each class: no sums, but of the whole batch."""
+        xp = pixels.xp
+        errors = self._together(xp, self.errors(pixels))
+        foreground, background = (self._together(xp, x) for x in pixels.counts_of_class(None))
+        order = descending(xp, errors, traced=pixels.traced)
+        growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
+        losses = xp.sum(xp.take_along_axis(errors, order, axis=2) * growth, axis=2)
+        return losses, xp.astype(mass, pixels.dtype)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class."""
@@ -66,96 +61,43 @@ class _LovaszLoss(ClassLoss):
         """Return d loss / d class losses."""
         return (d,)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits: each pixel gets the growth at its place in the order."""
-        xp = pixels.xp
-        found = self._sorted(pixels)
-        place = xp.argsort(found.order, axis=2)
-        growth = xp.take_along_axis(found.growth * rates[0][:, :, None], place, axis=2)
-        return self.error_slope(pixels, self._apart(pixels, growth))
+    def one_class(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return loss and mass of one class, (1, 1), and d loss / d errors, (1, 1, pixels)."""
+        order = descending(xp, errors, traced=False)
+        growth, mass = _growth(xp, order, foreground, background, errors.dtype)
+        slope = back_in_place(xp, order, growth)
+        return xp.vecdot(errors, slope), mass, slope
 
-    def _sorted(self, pixels: Pixels) -> _Sorted:
-        xp = pixels.xp
-        errors = self._together(pixels, self.errors(pixels))
-        # argsort and take_along_axis, not sort: at ties the derivatives of sort differ.
-        order = xp.argsort(errors, axis=2, descending=True, stable=True)
-        foreground, background = self._counts(pixels)
-        mass = xp.sum(foreground, axis=2, keepdims=True, dtype=foreground.dtype)
-        growth = _growth(
-            xp,
-            xp.take_along_axis(foreground, order, axis=2),
-            xp.take_along_axis(background, order, axis=2),
-            mass,
-            pixels.dtype,
-        )
-        return _Sorted(
-            self.shaped(xp, xp.take_along_axis(errors, order, axis=2)),
-            order,
-            growth,
-            xp.astype(mass[:, :, 0], pixels.dtype),
-        )
-
-    def shaped(self, xp: Namespace, errors: Array) -> Array:
-        """Return what the sorted errors cost."""
-        return errors
-
-    def _counts(self, pixels: Pixels) -> tuple[Array, Array]:
-        """Return each pixel's weight as foreground and as background of each class.
-
-        Integers where all weights are 0 or 1: float32 stops counting at 2**24.
-        """
-        xp, on = pixels.xp, pixels.device
-        if pixels.hard and pixels.unit_weights:
-            dtype = index_dtype(xp, on)
-            there = pixels.target if pixels.mask is None else pixels.target & pixels.mask
-            neither = ~pixels.target if pixels.mask is None else ~pixels.target & pixels.mask
-            foreground, background = xp.astype(there, dtype), xp.astype(neither, dtype)
-        else:
-            dtype = wide_dtype(xp, pixels.dtype, on)
-            share = xp.astype(pixels.share, dtype)
-            foreground, background = share, 1.0 - share
-            if pixels.weights is not None:
-                weights = xp.astype(pixels.weights, dtype)
-                foreground, background = weights * foreground, weights * background
-        return self._together(pixels, foreground), self._together(pixels, background)
-
-    def _together(self, pixels: Pixels, x: Array) -> Array:
+    def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
         if self.per_image or x.shape[0] == 1:
             return x
-        xp = pixels.xp
         images, classes, count = x.shape
         return xp.reshape(xp.permute_dims(x, (1, 0, 2)), (1, classes, images * count))
 
-    def _apart(self, pixels: Pixels, x: Array) -> Array:
-        """Return the inverse of `_together`."""
-        xp = pixels.xp
-        images, classes, count = pixels.shape
-        if x.shape[0] == images:
-            return x
-        return xp.permute_dims(xp.reshape(x, (classes, images, count)), (1, 0, 2))
-
 
 def _growth(
-    xp: Namespace, foreground: Array, background: Array, mass: Array, dtype: object
-) -> Array:
-    """Return how much each pixel raises the Jaccard loss, mistaken after those before it.
+    xp: Namespace, order: Array, foreground: Array, background: Array, dtype: DType
+) -> tuple[Array, Array]:
+    """Return how much each pixel, in order, raises the Jaccard loss; and the foreground's mass.
 
-    With F and B the foreground and background before it, f and b its own, G the mass:
-    J = (F + B) / (G + B), so the growth is (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
+    With F and B the foreground and background before a pixel, f and b its own, G the mass:
+    J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
     which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
     """
     counts = foreground.dtype
-    before_f = xp.cumulative_sum(foreground, axis=2, dtype=counts) - foreground
-    before_b = xp.cumulative_sum(background, axis=2, dtype=counts) - background
-    union = xp.astype(mass + before_b, dtype)
-    rest = xp.astype(mass - before_f, dtype)
-    f, b = xp.astype(foreground, dtype), xp.astype(background, dtype)
+    mass = xp.sum(foreground, axis=2, keepdims=True, dtype=counts)
+    f = xp.take_along_axis(foreground, order, axis=2)
+    b = xp.take_along_axis(background, order, axis=2)
+    rest = xp.astype(mass - (xp.cumulative_sum(f, axis=2, dtype=counts) - f), dtype)
+    union = xp.astype(mass + (xp.cumulative_sum(b, axis=2, dtype=counts) - b), dtype)
+    f, b = xp.astype(f, dtype), xp.astype(b, dtype)
     first = union == 0.0
-    safe = xp.where(first, 1.0, union)
     after = xp.where(first, 1.0, union + b)
-    growth = f / after + (b / safe) * (rest / after)
-    return xp.where(first, xp.astype(f + b > 0.0, dtype), growth)
+    growth = f / after + (b / xp.where(first, 1.0, union)) * (rest / after)
+    return xp.where(first, xp.astype(f + b > 0.0, dtype), growth), mass[:, :, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,18 +215,18 @@ class LovaszHingeLoss(_LovaszLoss):
     absent: Absent = "keep"
 
     def errors(self, pixels: Pixels) -> Array:
-        """Return 1 - z (2 g - 1)."""
-        xp, z = pixels.xp, pixels.logits
-        if pixels.hard:
-            return 1.0 + xp.where(pixels.target, -z, z)
-        return 1.0 - z * (2.0 * pixels.target - 1.0)
-
-    def shaped(self, xp: Namespace, errors: Array) -> Array:
-        """Return the errors above 0."""
-        return xp.where(errors <= 0.0, 0.0, errors)
+        """Return max(0, 1 - z (2 g - 1))."""
+        margin = self._margin(pixels)
+        return pixels.xp.where(margin <= 0.0, 0.0, margin)
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits: minus the sign where the error is above 0."""
         xp, g = pixels.xp, pixels.target
-        d = xp.where(self.errors(pixels) <= 0.0, 0.0, d)
+        d = xp.where(self._margin(pixels) <= 0.0, 0.0, d)
         return xp.where(g, -d, d) if pixels.hard else d * (1.0 - 2.0 * g)
+
+    def _margin(self, pixels: Pixels) -> Array:
+        xp, z = pixels.xp, pixels.logits
+        if pixels.hard:
+            return 1.0 + xp.where(pixels.target, -z, z)
+        return 1.0 - z * (2.0 * pixels.target - 1.0)
