@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from array_losses.cli.extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from array_losses.cli.crosscheck_report import Report
     from array_losses.testing.option_sets import OptionSet
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, print the table, and return the exit status."""
     require("numpy", "crosscheck")
     require("rich", "crosscheck")
-    from array_losses.testing.frameworks import UnavailableError
+    from array_losses.testing.framework import UnavailableError
     from array_losses.testing.places import find_places
 
     try:
@@ -83,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
-    from array_losses.testing.frameworks import UnavailableError
+    from array_losses.testing.framework import UnavailableError
     from array_losses.testing.option_sets import LOSSES
 
     for name in names or ():
@@ -96,25 +98,36 @@ def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
 def _check(losses: tuple[str, ...], places: Sequence[Place]) -> Report:
     from array_losses.cli.crosscheck_report import Checked, Report
     from array_losses.testing.agreement import Limits
+    from array_losses.testing.eps import HALF
     from array_losses.testing.judge import agreement_at
     from array_losses.testing.option_sets import option_sets
 
     limits = Limits()
     checked: list[Checked] = []
     start = time.perf_counter()
-    sets = option_sets(losses)
-    with _progress(len(sets)) as advance:
-        for one in sets:
-            advance(one)
-            rows = agreement_at(places, one.function, one.inputs, limits)
-            checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
+    for one in _tracked(option_sets(losses)):
+        here = [place for place in places if one.half or place.dtype not in HALF]
+        _compile(one, here)
+        rows = agreement_at(here, one.function, one.inputs, limits)
+        checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
     versions = {place.framework.name: place.framework.version for place in places}
     return Report(checked, versions, limits, time.perf_counter() - start)
 
 
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[OptionSet], None]]:
-    """Draw a progress bar on stderr, if that is a terminal."""
+def _compile(one: OptionSet, places: Sequence[Place]) -> None:
+    """Call a loss once wherever that compiles it, at several places side by side."""
+    from array_losses.testing.evaluation import evaluate
+
+    def first_call(place: Place) -> None:
+        with contextlib.suppress(Exception):  # the check itself will meet it again
+            evaluate(one.function, one.inputs, place)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pool.map(first_call, [place for place in places if place.framework.compiles])
+
+
+def _tracked(sets: Sequence[OptionSet]) -> Iterator[OptionSet]:
+    """Yield the sets, with a progress bar on stderr if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -123,17 +136,16 @@ def _progress(total: int) -> Iterator[Callable[[OptionSet], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}"),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task("", total=total, completed=-1)
-
-        def advance(one: OptionSet) -> None:
-            progress.update(task, advance=1, description=f"{one.loss}: {one.options}")
-
-        yield advance
+        task = progress.add_task("", total=len(sets))
+        for one in sets:
+            progress.update(task, description=one.loss)
+            yield one
+            progress.advance(task)
 
 
 def _write(report: Report, arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 import array_losses
 from array_losses.testing.agreement import Agreement, Limits, describe
-from array_losses.testing.frameworks import KNOWN_DTYPES
+from array_losses.testing.framework import KNOWN_DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

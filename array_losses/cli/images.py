@@ -1,30 +1,28 @@
-"""A user's image and mask: read from files, checked, and split into training and held-out pixels."""
+"""A user's image and mask: read, checked, and split into training and held-out pixels."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-MOST_CLASSES = 16
+__all__ = ["IGNORED", "SLICES", "ImageError", "Scene", "axial_slices", "hold_out", "read_scene"]
+
 SLICES = 14  # of a volume: seven to learn from, seven in between to report on
-LONGEST_SIDE = 768  # a longer image is read at every second, third, ... pixel
-TILES = 8  # along each side of a 2-D image: a chequerboard of training and held-out tiles
 IGNORED = 255  # the label of pixels that neither teach nor count
 
-VOLUME_FORMATS = (".nii", ".nii.gz")
-PICTURE_FORMATS = (".png",)
-TIFF_FORMATS = (".tif", ".tiff")
-ARRAY_FORMATS = (".npy",)
-FORMATS = PICTURE_FORMATS + TIFF_FORMATS + ARRAY_FORMATS + VOLUME_FORMATS
+_MOST_CLASSES = 16
+_MOST_PIXELS = 1_500_000  # a larger scene is read at every second, third, ... pixel: memory
+_TILES = 8  # along each side of a 2-D image: a chequerboard of training and held-out tiles
+_FORMATS = (".png", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
 
 
 class ImageError(ValueError):
@@ -63,8 +61,23 @@ class Scene:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Return the number of classes."""
         return len(self.class_names)
+
+    @property
+    def rarest(self) -> int:
+        """Return the class with the fewest held-out pixels."""
+        return int(self.class_sizes(held_out=True).argmin())
+
+    @property
+    def shown(self) -> int:
+        """Return the slice for pictures: the held-out one that says most (highest entropy)."""
+        entropies = []
+        for labels, held_out in zip(self.labels, self.held_out, strict=True):
+            sizes = np.bincount(labels[held_out & (labels != IGNORED)], minlength=self.num_classes)
+            shares = sizes[sizes > 0] / max(sizes.sum(), 1)
+            entropies.append(-(shares * np.log(shares)).sum())
+        return int(np.argmax(entropies))
 
     def class_sizes(self, *, held_out: bool) -> NDArray[np.int64]:
         """Count the pixels of each class among the held-out or the training pixels."""
@@ -72,53 +85,92 @@ class Scene:
         return np.bincount(chosen, minlength=self.num_classes)
 
 
-def read_scene(image_path: str, mask_path: str, *, ignore: int | None = None) -> Scene:
-    """Read an image and its mask from files."""
-    image, mask = read_array(Path(image_path)), read_array(Path(mask_path))
-    channels = as_channels(image, mask, image_path, mask_path)
-    labels, values = as_labels(mask, mask_path, ignore=ignore)
-    channels, labels, heights = choose_pixels(channels, labels)
+def read_scene(image_path: Path, mask_path: Path, *, ignore: Sequence[int] = ()) -> Scene:
+    """Read an image and its mask from files.
+
+    Parameters
+    ----------
+    image_path, mask_path
+        PNG, TIFF, NPY or NIfTI; a picture, grey or colour, or a volume. The mask holds integer
+        labels and has the image's shape, without its colour axis.
+    ignore
+        Labels whose pixels are left out.
+
+    Returns
+    -------
+    Scene
+        The picture, or evenly spaced slices of the volume.
+
+    Raises
+    ------
+    ImageError
+        If a file cannot be read, or what it holds cannot be used.
+    """
+    image = _read(image_path)
+    mask = _one_channel(_read(mask_path, indices=True), mask_path)
+    channels = _as_channels(image, mask, image_path, mask_path)
+    labels, values = _as_labels(mask, mask_path, ignore)
+    channels, labels, heights, stride = _choose_pixels(channels, labels)
     held_out, split = hold_out(labels.shape)
+    if stride > 1:
+        split += f", only 1 in {stride} pixels along each side is read"
     scene = Scene(
-        title=Path(image_path).name,
-        image=unit_range(channels),
+        title=image_path.name,
+        image=_unit_range(channels),
         labels=labels,
         held_out=held_out,
         heights=heights,
         class_names=tuple(f"label {value}" for value in values),
         split=split,
     )
-    check_split(scene, mask_path)
+    _check_split(scene, mask_path)
     return scene
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Read a file of any of the `FORMATS`; a volume comes with its slices along the first axis."""
+def hold_out(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], str]:
+    """Hold out every other slice, or every other tile of a single one; say so in words."""
+    slices, height, width = shape
+    held_out = np.zeros(shape, dtype=bool)
+    if slices > 1:
+        held_out[1::2] = True
+        return held_out, f"every other one of {slices} slices held out"
+    row = np.arange(height)[:, None] * _TILES // height
+    column = np.arange(width)[None, :] * _TILES // width
+    held_out[:] = (row + column) % 2 == 1
+    return held_out, f"every other one of {_TILES} × {_TILES} tiles held out"
+
+
+def axial_slices(volume: NDArray[Any]) -> NDArray[Any]:
+    """Turn axes (right, anterior, superior) into slices, the lowest first, the front up."""
+    return np.transpose(volume, (2, 1, 0))[:, ::-1, :]
+
+
+def _read(path: Path, *, indices: bool = False) -> NDArray[Any]:
+    """Read a file of any of the formats; a volume comes with its slices along the first axis."""
     name = path.name.lower()
-    if not name.endswith(FORMATS):
-        message = f"{path}: not a format that is read here ({', '.join(FORMATS)})"
-        raise ImageError(message)
+    if not name.endswith(_FORMATS):
+        msg = f"{path}: is none of the formats that are read: {', '.join(_FORMATS)}"
+        raise ImageError(msg)
     if not path.is_file():
-        message = f"{path}: no such file"
-        raise ImageError(message)
+        msg = f"{path}: there is no such file"
+        raise ImageError(msg)
     try:
-        if name.endswith(VOLUME_FORMATS):
-            return read_nifti(path)
-        if name.endswith(PICTURE_FORMATS):
-            return read_png(path)
-        if name.endswith(TIFF_FORMATS):
-            import tifffile
+        if name.endswith((".nii", ".nii.gz")):
+            return _read_nifti(path)
+        if name.endswith(".png"):
+            return _read_png(path, indices=indices)
+        if name.endswith(".npy"):
+            return np.asarray(np.load(path, allow_pickle=False))
+        import tifffile
 
-            return np.asarray(tifffile.imread(path))
-        return np.asarray(np.load(path, allow_pickle=False))
-    except Exception as error:  # every reader has errors of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"{path}: cannot be read ({reason})"
-        raise ImageError(message) from error
+        return np.asarray(tifffile.imread(path))
+    except Exception as error:
+        # Every reader has errors of its own, and all of them mean this.
+        msg = f"{path}: cannot be read: {' '.join(str(error).split())}"
+        raise ImageError(msg) from error
 
 
-def read_nifti(path: Path) -> NDArray[Any]:
-    """Read a volume with axial slices first, the front of the head up."""
+def _read_nifti(path: Path) -> NDArray[Any]:
     import nibabel
 
     volume = nibabel.as_closest_canonical(nibabel.load(path))
@@ -126,119 +178,113 @@ def read_nifti(path: Path) -> NDArray[Any]:
     return axial_slices(array) if array.ndim == 3 else array
 
 
-def axial_slices(volume: NDArray[Any]) -> NDArray[Any]:
-    """Turn axes (right, anterior, superior) into slices from below, as one looks at them."""
-    return np.transpose(volume, (2, 1, 0))[:, ::-1, :]
-
-
-def read_png(path: Path) -> NDArray[Any]:
-    """Read a PNG as it is stored; an indexed one as its indices, which are the labels of a mask."""
+def _read_png(path: Path, *, indices: bool) -> NDArray[Any]:
+    """Read a PNG; of an indexed one the indices, which are labels, or the colours."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        if picture.mode in {"LA", "RGBA"}:
-            return np.asarray(picture)[..., :-1].squeeze()
+        if picture.mode == "P" and not indices:
+            return np.asarray(picture.convert("RGB"))
+        if picture.mode in {"LA", "RGBA"}:  # opacity says nothing
+            return np.asarray(picture.convert(picture.mode[:-1]))
         return np.asarray(picture)
 
 
-def as_channels(
-    image: NDArray[Any], mask: NDArray[Any], image_path: str, mask_path: str
+def _one_channel(mask: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Take a grey mask out of a colour picture."""
+    if mask.ndim == 3 and mask.shape[-1] in {3, 4}:
+        if not (mask[..., :3] == mask[..., :1]).all():
+            msg = f"{path}: is a colour picture; a mask has one integer label a pixel"
+            raise ImageError(msg)
+        return mask[..., 0]
+    return mask
+
+
+def _as_channels(
+    image: NDArray[Any], mask: NDArray[Any], image_path: Path, mask_path: Path
 ) -> NDArray[np.float32]:
-    """Bring an image to (channels, slices, height, width), where its mask says what is an axis."""
+    """Bring an image to (channels, slices, height, width); the mask tells which axis is what."""
     if image.dtype.kind not in "biuf":
-        message = f"{image_path}: holds {image.dtype}, not numbers"
-        raise ImageError(message)
+        msg = f"{image_path}: holds {image.dtype}, an image holds real numbers"
+        raise ImageError(msg)
     if mask.ndim not in {2, 3}:
-        message = f"{mask_path}: a mask has two or three axes, this one has shape {mask.shape}"
-        raise ImageError(message)
+        msg = f"{mask_path}: a mask has two or three axes, this one has shape {mask.shape}"
+        raise ImageError(msg)
     if image.shape == mask.shape:
         channels = image[None]
     elif image.shape[:-1] == mask.shape and image.shape[-1] <= 4:
         channels = np.moveaxis(image, -1, 0)
     else:
-        message = (
-            f"shapes differ: {image_path} has {image.shape}, {mask_path} has {mask.shape} "
-            "(the mask needs the image's shape, without the colour axis)"
+        msg = (
+            f"image and mask differ in shape: {image_path} has {image.shape}, {mask_path} has "
+            f"{mask.shape}"
         )
-        raise ImageError(message)
+        raise ImageError(msg)
     channels = channels.astype(np.float32)
     if not np.isfinite(channels).all():
-        message = f"{image_path}: holds NaN or infinity"
-        raise ImageError(message)
+        msg = f"{image_path}: holds NaN or infinity"
+        raise ImageError(msg)
     return channels[:, None] if mask.ndim == 2 else channels
 
 
-def as_labels(
-    mask: NDArray[Any], path: str, *, ignore: int | None
+def _as_labels(
+    mask: NDArray[Any], path: Path, ignore: Sequence[int]
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """Number the mask's values 0, 1, ... in their order; return the slices and the values."""
     if mask.dtype.kind not in "biuf":
-        message = f"{path}: holds {mask.dtype}, not integer labels"
-        raise ImageError(message)
-    if mask.dtype.kind == "f" and not (np.isfinite(mask) & (mask == np.floor(mask))).all():
-        message = f"{path}: holds fractions ({mask.dtype}); a mask needs integer labels: round it"
-        raise ImageError(message)
-    values = [int(value) for value in np.unique(mask) if ignore is None or value != ignore]
-    if len(values) > MOST_CLASSES:
-        message = (
-            f"{path}: {len(values)} different labels, at most {MOST_CLASSES} are compared "
-            "(is this the mask, and not the image?)"
+        msg = f"{path}: holds {mask.dtype}, a mask holds integer labels"
+        raise ImageError(msg)
+    # Whole numbers stored as floats are labels: many NIfTI files are written like that.
+    if not (np.isfinite(mask) & (mask == np.floor(mask))).all():
+        msg = f"{path}: holds fractions; a mask holds integer labels"
+        raise ImageError(msg)
+    values = [int(value) for value in np.unique(mask) if value not in ignore]
+    if len(values) > _MOST_CLASSES:
+        msg = (
+            f"{path}: holds {len(values)} different labels, more than {_MOST_CLASSES}; "
+            "is it the mask, and not the image?"
         )
-        raise ImageError(message)
+        raise ImageError(msg)
     if len(values) < 2:
-        message = f"{path}: two classes or more are needed, this mask holds only {values}"
-        raise ImageError(message)
-    labels = np.searchsorted(np.asarray(values), mask).astype(np.uint8)
-    if ignore is not None:
-        labels[mask == ignore] = IGNORED
+        msg = f"{path}: holds fewer than two classes: {values}"
+        raise ImageError(msg)
+    labels = np.searchsorted(values, mask).astype(np.uint8)
+    labels[np.isin(mask, ignore)] = IGNORED
     return (labels[None] if labels.ndim == 2 else labels), values
 
 
-def choose_pixels(
+def _choose_pixels(
     image: NDArray[np.float32], labels: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]:
-    """Take evenly spaced slices that hold more than one class, and thin out very large ones."""
-    places = np.arange(labels.shape[0])
-    if len(places) > 1:
-        varied = [np.unique(plane[plane != IGNORED]).size > 1 for plane in labels]
-        places = np.flatnonzero(varied) if any(varied) else places
-        places = places[np.unique(np.linspace(0, len(places) - 1, SLICES).round().astype(int))]
-    stride = math.ceil(max(labels.shape[1:]) / LONGEST_SIDE)
-    heights = (places / max(labels.shape[0] - 1, 1)).astype(np.float32)
-    return (
-        image[:, places, ::stride, ::stride],
-        labels[places, ::stride, ::stride],
-        heights,
-    )
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], int]:
+    """Take evenly spaced slices that hold more than one class, thinned out if they are large.
+
+    Returns image, labels, the places of the slices from 0 to 1, and 1 in how many pixels is taken.
+    """
+    last = len(labels) - 1
+    varied = [np.unique(plane[plane != IGNORED]).size > 1 for plane in labels]
+    places = np.flatnonzero(varied) if any(varied) else np.arange(last + 1)
+    places = places[np.unique(np.linspace(0, len(places) - 1, SLICES).round().astype(int))]
+    stride = math.ceil(math.sqrt(labels[places].size / _MOST_PIXELS))
+    heights = (places / max(last, 1)).astype(np.float32)
+    thinned = (slice(None, None, stride),) * 2
+    return image[:, places, *thinned], labels[places, *thinned], heights, stride
 
 
-def hold_out(shape: Sequence[int]) -> tuple[NDArray[np.bool_], str]:
-    """Hold out every other slice, or every other tile of a single one."""
-    slices, height, width = shape
-    held_out = np.zeros(shape, dtype=bool)
-    if slices > 1:
-        held_out[1::2] = True
-        return held_out, f"{held_out.any((1, 2)).sum()} of {slices} slices held out"
-    row = np.arange(height)[:, None] * TILES // height
-    column = np.arange(width)[None, :] * TILES // width
-    held_out[:] = (row + column) % 2 == 1
-    return held_out, f"every other tile of {TILES} × {TILES} held out"
-
-
-def check_split(scene: Scene, path: str) -> None:
-    """Refuse a mask with a class that cannot be learnt or is nowhere to be reported on."""
-    for held_out, part in ((False, "training"), (True, "held-out")):
+def _check_split(scene: Scene, path: Path) -> None:
+    """Refuse a mask with a class that cannot be learnt, or is nowhere to be reported on."""
+    for part, held_out in (("training", False), ("held-out", True)):
         missing = np.flatnonzero(scene.class_sizes(held_out=held_out) == 0)
         if missing.size:
-            names = ", ".join(scene.class_names[index] for index in missing)
-            message = f"{path}: no {part} pixel has {names} ({scene.split})"
-            raise ImageError(message)
+            name = scene.class_names[missing[0]]
+            value = name.removeprefix("label ")
+            msg = (
+                f"{path}: {name} is in none of the {part} pixels ({scene.split}); leave it out "
+                f"with --ignore {value}"
+            )
+            raise ImageError(msg)
 
 
-def unit_range(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit_range(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale each channel so that all but its extremes lie between 0 and 1."""
-    flat = channels.reshape(channels.shape[0], -1)
-    low, high = np.percentile(flat, (0.5, 99.5), axis=1)
-    span = np.where(high > low, high - low, 1.0)
-    shape = (-1, 1, 1, 1)
-    return ((channels - low.reshape(shape)) / span.reshape(shape)).astype(np.float32)
+    low, high = np.percentile(channels, (0.5, 99.5), axis=(1, 2, 3), keepdims=True)
+    return ((channels - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)

@@ -18,8 +18,8 @@ __all__ = ["main"]
 # The module of a subcommand has its name, and in it `add_arguments(parser)` and
 # `run(arguments) -> int`. It is imported when it is chosen, so `--help` needs no extra.
 _SUBCOMMANDS = {
-    "compare": "train a small pixel classifier with every loss on a real image, and compare",
-    "crosscheck": "check every loss, value and gradient, on every framework, device and dtype here",
+    "compare": "train a small pixel classifier with every loss, and compare",
+    "crosscheck": "check every loss on every framework, device and dtype found here",
 }
 
 

@@ -21,7 +21,7 @@ from array_losses.core.namespace import (
     wide_dtype,
 )
 
-__all__ = ["Block", "Pixels", "View"]
+__all__ = ["Block", "Pixels", "View", "count_dtype"]
 
 
 @dataclass(frozen=True)
@@ -269,16 +269,12 @@ class Pixels:
     def counts_of_class(self, number: int | None) -> tuple[Array, Array]:
         """Return each pixel's weight as foreground and as background of a class, or of all.
 
-        As integers where all weights are 0 or 1: float32 stops counting at 2**24.
+        As bools where all weights are 0 or 1; `count_dtype` says in what to sum them.
         """
         xp = self.xp
         target, mask, weights = self._of_class(number)
         if self.hard and self.unit_weights:
-            dtype = index_dtype(xp, self.device)
-            absent = ~target
-            if mask is not None:
-                target, absent = target & mask, absent & mask
-            return xp.astype(target, dtype), xp.astype(absent, dtype)
+            return (target, ~target) if mask is None else (target & mask, ~target & mask)
         dtype = wide_dtype(xp, self.dtype, self.device)
         there = xp.astype(target, dtype)
         if weights is None:
@@ -291,13 +287,12 @@ class Pixels:
         if number is None:
             return self.target, self.mask, self.weights
         one = slice(number, number + 1)
-        target = (
-            self._target[:, one, :] if self._classes is None else self._classes.is_class(number)
-        )
         mask, weights = (
             x if x is None or x.shape[1] == 1 else x[:, one, :] for x in (self.mask, self.weights)
         )
-        return target, mask, weights
+        if self._classes is not None:
+            return self._classes.is_class(number), mask, weights
+        return self.target[:, one, :], mask, weights
 
     # The way back.
 
@@ -315,6 +310,11 @@ class Pixels:
             return self.backward(self.xp.where(self.target, inside, outside))
         dz = self.activation.backward_by_class(inside, outside, self.labels, self.at_target)
         return dz if self.weights is None else self.weights * dz
+
+
+def count_dtype(xp: Namespace, counts: Array) -> DType:
+    """Return the dtype to sum counts of pixels in: float32 would stop counting bools at 2**24."""
+    return index_dtype(xp, device(counts)) if is_bool(xp, counts.dtype) else counts.dtype
 
 
 def _sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:

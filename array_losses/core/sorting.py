@@ -6,7 +6,7 @@ import math
 
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace, writes_by_index
 
-__all__ = ["back_in_place", "descending"]
+__all__ = ["back_in_place", "descending", "in_order"]
 
 
 def descending(xp: Namespace, x: Array, *, traced: bool) -> Array:
@@ -15,28 +15,41 @@ def descending(xp: Namespace, x: Array, *, traced: bool) -> Array:
     Equal entries keep their order. With argsort, not sort: at ties the derivatives of sort differ
     between JAX and PyTorch.
     """
-    if not traced and is_numpy_namespace(xp) and x.dtype == xp.float32 and x.shape[-1] < 1 << 32:
-        return _by_keys(xp, x)
+    if not traced and is_numpy_namespace(xp) and x.dtype == xp.float32 and _is_row(x):
+        return _by_digits(xp, x)
     return xp.argsort(x, axis=-1, descending=True, stable=True)
 
 
-def _by_keys(xp: Namespace, x: Array) -> Array:
-    """Return the order by sorting integers, which NumPy does several times faster than argsort.
+def _by_digits(xp: Namespace, x: Array) -> Array:
+    """Return the order by two digits of 16 bits, the lower first.
 
-    The bits of a float32 that is not negative are ordered as the number itself, NaN above all. The
-    key has them, complemented, above the position, so that it sorts down and ties stay in order.
+    The bits of a float32 that is not negative are ordered as the number itself, NaN above all. For
+    16-bit integers NumPy's stable argsort is a radix sort, linear in time: measured three times as
+    fast as an argsort of the numbers, twice as fast as sorting int64 keys of bits and position.
     """
-    bits = xp.astype((x + 0.0).view(xp.int32), xp.int64)  # + 0.0: -0.0 has other bits than 0.0
-    keys = xp.bitwise_left_shift(0x7FFFFFFF - (bits & 0x7FFFFFFF), 32)
-    keys = keys + xp.arange(x.shape[-1], dtype=xp.int64)
-    keys.sort(axis=-1)
-    return keys & 0xFFFFFFFF
+    bits = ~(xp.reshape(x, (-1,)) + 0.0).view(xp.uint32)  # + 0.0: -0.0 has other bits than 0.0
+    low, high = xp.astype(bits & 0xFFFF, xp.uint16), xp.astype(bits >> 16, xp.uint16)
+    first = xp.argsort(low, stable=True)
+    second = xp.argsort(xp.take(high, first), stable=True)
+    return xp.reshape(xp.take(first, second), x.shape)
+
+
+def in_order(xp: Namespace, x: Array, order: Array) -> Array:
+    """Return the entries of `x` in that order."""
+    if not _is_row(x):
+        return xp.take_along_axis(x, order, axis=-1)
+    taken = xp.take(xp.reshape(x, (-1,)), xp.reshape(order, (-1,)), axis=0)
+    return xp.reshape(taken, x.shape)
 
 
 def back_in_place(xp: Namespace, order: Array, x: Array) -> Array:
     """Return sorted entries to the places from which `order` took them."""
-    if not writes_by_index(xp) or math.prod(order.shape[:-1]) != 1:
+    if not (writes_by_index(xp) and _is_row(x)):
         return xp.take_along_axis(x, xp.argsort(order, axis=-1), axis=-1)
     result = xp.empty_like(x)
     xp.reshape(result, (-1,))[xp.reshape(order, (-1,))] = xp.reshape(x, (-1,))
     return result
+
+
+def _is_row(x: Array) -> bool:
+    return math.prod(x.shape[:-1]) == 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array, DType, Namespace
-from array_losses.core.pixels import Pixels
-from array_losses.core.sorting import back_in_place, descending
+from array_losses.core.pixels import Pixels, count_dtype
+from array_losses.core.sorting import back_in_place, descending, in_order
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss
 
@@ -46,7 +46,7 @@ class _LovaszLoss(ClassLoss):
         foreground, background = (self._together(xp, x) for x in pixels.counts_of_class(None))
         order = descending(xp, errors, traced=pixels.traced)
         growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
-        losses = xp.sum(xp.take_along_axis(errors, order, axis=2) * growth, axis=2)
+        losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)
         return losses, xp.astype(mass, pixels.dtype)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
@@ -87,10 +87,10 @@ def _growth(
     J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
     which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
     """
-    counts = foreground.dtype
-    mass = xp.sum(foreground, axis=2, keepdims=True, dtype=counts)
-    f = xp.take_along_axis(foreground, order, axis=2)
-    b = xp.take_along_axis(background, order, axis=2)
+    counts = count_dtype(xp, foreground)
+    f = xp.astype(in_order(xp, foreground, order), counts)
+    b = xp.astype(in_order(xp, background, order), counts)
+    mass = xp.sum(f, axis=2, keepdims=True, dtype=counts)
     rest = xp.astype(mass - (xp.cumulative_sum(f, axis=2, dtype=counts) - f), dtype)
     union = xp.astype(mass + (xp.cumulative_sum(b, axis=2, dtype=counts) - b), dtype)
     f, b = xp.astype(f, dtype), xp.astype(b, dtype)

@@ -8,7 +8,7 @@ gradient of a loss with finite differences. Importing this imports NumPy and no 
 
 from array_losses.testing.agreement import Agreement
 from array_losses.testing.check import assert_agreement, check_agreement
-from array_losses.testing.frameworks import Framework, UnavailableError, frameworks
+from array_losses.testing.framework import Framework, UnavailableError, frameworks
 from array_losses.testing.gradients import assert_gradient, numerical_gradient
 
 __all__ = [

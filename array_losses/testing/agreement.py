@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,27 +63,36 @@ class Agreement:
     problem: str | None = None
 
     @property
+    def off(self) -> bool:
+        """Whether an error is beyond its limit."""
+        return self.value_error > self.value_limit or (
+            self.gradient_error is not None and self.gradient_error > self.gradient_limit
+        )
+
+    @property
     def ok(self) -> bool:
         """Whether both errors are within their limits and there is no other problem."""
-        return (
-            self.problem is None
-            and self.value_error <= self.value_limit
-            and (self.gradient_error is None or self.gradient_error <= self.gradient_limit)
-        )
+        return self.problem is None and not self.off
 
 
 def describe(rows: Iterable[Agreement]) -> str:
-    """Return a text about rows: their errors, and each other problem once, with its places."""
+    """Return a text about rows that disagree: their errors, and other problems, each once."""
     lines = []
-    problems: dict[str, list[str]] = {}
+    problems: dict[str, list[Agreement]] = {}
     for row in rows:
-        where = f"{row.framework} {row.device} {row.dtype}"
+        if row.off:
+            lines.append(f"{row.framework} {row.device} {row.dtype}: {_errors(row)}")
         if row.problem is not None:
-            problems.setdefault(row.problem, []).append(where)
-        if not math.isnan(row.value_error):
-            lines.append(f"{where}: {_errors(row)}")
-    lines += [f"{', '.join(places)}: {problem}" for problem, places in problems.items()]
+            problems.setdefault(row.problem, []).append(row)
+    lines += [f"{_places(where)}: {problem}" for problem, where in problems.items()]
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _places(rows: list[Agreement]) -> str:
+    dtypes: dict[str, list[str]] = {}
+    for row in rows:
+        dtypes.setdefault(f"{row.framework} {row.device}", []).append(row.dtype)
+    return "; ".join(f"{place} {', '.join(names)}" for place, names in dtypes.items())
 
 
 def _errors(row: Agreement) -> str:

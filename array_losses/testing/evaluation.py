@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from array_losses.losses.base import Criterion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from array_losses.testing.frameworks import Framework
+    from array_losses.testing.framework import Framework
     from array_losses.testing.places import Place
 
 __all__ = ["Evaluation", "Outcome", "called", "evaluate", "is_loss", "rounded", "wide"]
+
+Way: TypeAlias = "Callable[[], tuple[Any, Any]]"
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,9 @@ def evaluate(function: Any, inputs: Sequence[np.ndarray], place: Place) -> Evalu
     """Evaluate the function at a place.
 
     A loss is asked for ``value_and_grad``, and called as well: where the framework has automatic
-    differentiation of its own, through that. JAX is not asked twice: it compiles each anew.
+    differentiation, through that, and a loss of this library through the framework's transformation
+    of functions too, which traces the plain formula. A framework that compiles is asked once,
+    because it would compile each way anew.
     """
     framework = place.framework
     with framework.precision(place.dtype):
@@ -86,9 +93,7 @@ def _put(array: np.ndarray, place: Place) -> Any:
     return place.framework.asarray(array, dtype, place.device)
 
 
-def _ways(
-    function: Any, framework: Framework, arrays: list[Any]
-) -> list[Callable[[], tuple[Any, Any]]]:
+def _ways(function: Any, framework: Framework, arrays: list[Any]) -> list[Way]:
     def call(*args: Any) -> Any:
         return called(function, args)
 
@@ -98,14 +103,16 @@ def _ways(
     def plain() -> tuple[Any, Any]:
         return call(*arrays), None
 
-    def automatic() -> tuple[Any, Any]:
-        return framework.automatic_gradient(call, arrays) or plain()
-
+    automatic: list[Way] = [partial(way, call, arrays) for way in framework.differentiators()]
     if getattr(function, "reduction", None) == "none":
         return [plain]
     if not is_loss(function):
-        return [automatic]
-    return [closed_form] if framework.name == "jax" else [closed_form, automatic]
+        return automatic[:1] or [plain]
+    if framework.compiles:
+        return [closed_form]
+    if not isinstance(function, Criterion):
+        automatic = automatic[:1]
+    return [closed_form, *(automatic or [plain])]
 
 
 def called(function: Any, arrays: Sequence[Any]) -> Any:

@@ -37,6 +37,8 @@ class OptionSet:
         The loss.
     inputs : tuple of numpy.ndarray
         Logits, target and, if there are three, pixel weights.
+    half : bool
+        Whether it is for float16 and bfloat16 too.
     """
 
     loss: str
@@ -44,6 +46,7 @@ class OptionSet:
     data: str
     function: Any
     inputs: Data
+    half: bool
 
 
 def _labels(classes: int = 4, shape: tuple[int, ...] = (2, 5, 6)) -> Data:
@@ -164,22 +167,24 @@ _OVERLAP: tuple[Row, ...] = (
     ({"intersection": "product"}, "soft, pixel weights"),
 )
 _CROSS_ENTROPY: tuple[Row, ...] = (
-    ({"label_smoothing": 0.1, "normalize": "valid"}, "labels, no spatial axis"),
+    ({"label_smoothing": 0.1, "normalize": "valid"}, "labels, logits up to 300"),
     ({"normalize": "all", "ignore_index": 255}, "labels, some 255"),
     ({"activation": "sigmoid", "pos_weight": (1.0, 2.0, 3.0, 0.5)}, "labels"),
-    ({"reduction": "none"}, "labels, pixel weights"),
-    ({}, "labels, logits up to 300"),
+    ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _FOCAL: tuple[Row, ...] = (
-    ({"gamma": 0.5}, "labels, logits up to 300"),
+    ({"gamma": 0.5, "normalize": "all"}, "labels, logits up to 300"),
     ({"gamma": (0.0, 0.5, 1.0, 3.0), "alpha": (1.0, 0.25, 0.5, 2.0)}, "labels"),
     ({"activation": "sigmoid", "alpha": 0.25, "normalize": "weights"}, "binary mask"),
-    ({"normalize": "all", "ignore_index": 255}, "labels, some 255"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _TVERSKY: tuple[Row, ...] = (
-    ({"fp_weight": 0.3, "fn_weight": 0.7}, "labels, 3-D"),
-    ({"fp_weight": 1.0, "fn_weight": 0.0, "activation": "sigmoid"}, "binary mask"),
+    (
+        {"fp_weight": 0.3, "fn_weight": 0.7, "smooth": (0.5, 2.0), "absent": "keep"},
+        "labels, classes absent",
+    ),
+    ({"fp_weight": 1.0, "fn_weight": 0.0, "intersection": "product"}, "soft, pixel weights"),
+    ({"fp_weight": 2.0, "power": 2}, "soft"),
 )
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
@@ -195,23 +200,35 @@ _TABLE: dict[str, tuple[Row, ...]] = {
     "FocalLoss": (*_EVERY, *_ACTIVATED, *_FOCAL),
     "DiceLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "JaccardLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
-    "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP, *_TVERSKY),
+    "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_TVERSKY),
     "LovaszSoftmaxLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_LOVASZ),
     "LovaszHingeLoss": (*_EVERY, *_POOLED, *_LOVASZ, *_HINGE),
 }
-_SUMS: tuple[tuple[Callable[[], Any], str], ...] = (
-    (lambda: al.CrossEntropyLoss() + al.DiceLoss(), "labels"),
-    (lambda: al.CrossEntropyLoss() + 0.5 * al.LovaszHingeLoss(), "labels"),
-    (lambda: al.FocalLoss() + 2.0 * al.DiceLoss(include_background=False), "soft"),
+
+Term = tuple[float, str, dict[str, Any]]
+
+_SUMS: tuple[tuple[tuple[Term, ...], str], ...] = (
+    (((1.0, "CrossEntropyLoss", {}), (1.0, "DiceLoss", {})), "labels, pixel mask"),
+    (((1.0, "CrossEntropyLoss", {}), (0.5, "LovaszHingeLoss", {})), "labels"),
     (
-        lambda: (
-            al.CrossEntropyLoss(ignore_index=255)
-            + 0.3 * al.JaccardLoss(ignore_index=255, activation="sigmoid")
+        ((1.0, "FocalLoss", {}), (2.0, "DiceLoss", {"include_background": False})),
+        "soft, pixel weights",
+    ),
+    (
+        (
+            (1.0, "CrossEntropyLoss", {"ignore_index": 255}),
+            (0.3, "JaccardLoss", {"ignore_index": 255, "activation": "sigmoid"}),
         ),
         "labels, some 255",
     ),
-    (lambda: 0.5 * al.LovaszSoftmaxLoss() + al.TverskyLoss(pool="image"), "labels, pixel weights"),
+    (
+        ((0.5, "LovaszSoftmaxLoss", {}), (1.0, "TverskyLoss", {"pool": "image"})),
+        "labels, pixel weights",
+    ),
 )
+
+# Half precision is a matter of how logits are widened and gradients rounded, not of every option.
+_HALF_TOO = ("labels, pixel mask", "soft, pixel weights", "binary mask")
 
 LOSSES: tuple[str, ...] = (*_TABLE, "WeightedSum")
 
@@ -230,16 +247,25 @@ def option_sets(losses: tuple[str, ...] = LOSSES) -> list[OptionSet]:
         In the order of `LOSSES`.
     """
     sets = [
-        OptionSet(loss, _written(options), data, getattr(al, loss)(**options), _DATA[data]())
+        _option_set(loss, _written(options), data, getattr(al, loss)(**options))
         for loss, rows in _TABLE.items()
         if loss in losses
         for options, data in rows
     ]
     if "WeightedSum" in losses:
-        sums = [(make(), data) for make, data in _SUMS]
-        sets += [OptionSet("WeightedSum", repr(s), data, s, _DATA[data]()) for s, data in sums]
+        sets += [_sum(terms, data) for terms, data in _SUMS]
     return sets
 
 
+def _option_set(loss: str, options: str, data: str, function: Any) -> OptionSet:
+    return OptionSet(loss, options or "defaults", data, function, _DATA[data](), data in _HALF_TOO)
+
+
+def _sum(terms: tuple[Term, ...], data: str) -> OptionSet:
+    text = " + ".join(f"{weight:g} {loss}({_written(o)})" for weight, loss, o in terms)
+    function = sum(weight * getattr(al, loss)(**options) for weight, loss, options in terms)
+    return _option_set("WeightedSum", text, data, function)
+
+
 def _written(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in options.items()) or "defaults"
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from array_losses.testing.frameworks import (
+from array_losses.testing.framework import (
     KNOWN_DEVICES,
     KNOWN_DTYPES,
     Framework,

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 __all__ = ["KNOWN_DEVICES", "KNOWN_DTYPES", "Framework", "UnavailableError", "frameworks", "named"]
+
+Differentiator: TypeAlias = "Callable[[Callable[..., Any], Sequence[Any]], tuple[Any, Any]]"
 
 KNOWN_DEVICES = ("cpu", "cuda")
 KNOWN_DTYPES = ("float64", "float32", "float16", "bfloat16")
@@ -41,15 +43,15 @@ class Framework(ABC):
         ``"cpu"``, ``"cuda"`` or both. ``"cuda"`` is the first GPU.
     dtypes : tuple of str
         The floating dtypes, widest first.
-    differentiates : bool
-        Whether it has automatic differentiation.
+    compiles : bool
+        Whether the first call of a loss compiles it.
     """
 
     name: ClassVar[str]
     module: ClassVar[str]
     extra: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]]
-    differentiates: ClassVar[bool] = False
+    compiles: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.library: Any = importlib.import_module(self.module)
@@ -91,18 +93,15 @@ class Framework(ABC):
     def owns(self, array: Any) -> bool:
         """Return whether `array` is this framework's."""
 
-    def device_of(self, array: Any) -> str:  # noqa: ARG002
+    def device_of(self, array: Any) -> str:
         """Return on which of `devices` an array lies."""
         return "cpu"
 
-    def automatic_gradient(
-        self, function: Callable[..., Any], arrays: Sequence[Any]
-    ) -> tuple[Any, Any] | None:
-        """Return value and gradient in the first array, or None: no automatic differentiation."""
-        del function, arrays
-        return None
+    def differentiators(self) -> tuple[Differentiator, ...]:
+        """Return the ways to differentiate: as one calls them, then as one traces functions."""
+        return ()
 
-    def precision(self, dtype: str) -> AbstractContextManager[Any]:  # noqa: ARG002
+    def precision(self, dtype: str) -> AbstractContextManager[Any]:
         """Return the context in which arrays of this dtype can exist."""
         return contextlib.nullcontext()
 
@@ -155,7 +154,6 @@ class _Torch(Framework):
     module = "torch"
     extra = "torch"
     dtypes = KNOWN_DTYPES
-    differentiates = True
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cpu") -> Any:
         to = None if dtype is None else getattr(self.library, dtype)
@@ -164,7 +162,7 @@ class _Torch(Framework):
     def to_numpy(self, array: Any) -> np.ndarray:
         if array.dtype == self.library.bfloat16:
             array = array.to(self.library.float32)
-        return np.array(array.detach().cpu())
+        return np.array(array.detach().cpu().numpy())
 
     def owns(self, array: Any) -> bool:
         return isinstance(array, self.library.Tensor)
@@ -172,13 +170,18 @@ class _Torch(Framework):
     def device_of(self, array: Any) -> str:
         return str(array.device.type)
 
-    def automatic_gradient(
-        self, function: Callable[..., Any], arrays: Sequence[Any]
-    ) -> tuple[Any, Any] | None:
+    def differentiators(self) -> tuple[Differentiator, ...]:
+        return self._backward, self._transform
+
+    def _backward(self, function: Callable[..., Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
         first = arrays[0].detach().clone().requires_grad_()
         value = function(first, *arrays[1:])
         value.backward()
         return value, self.library.zeros_like(first) if first.grad is None else first.grad
+
+    def _transform(self, function: Callable[..., Any], arrays: Sequence[Any]) -> tuple[Any, Any]:
+        gradient, value = self.library.func.grad_and_value(function)(*arrays)
+        return value, gradient
 
     def _find_devices(self) -> tuple[str, ...]:
         return KNOWN_DEVICES if self.library.cuda.is_available() else ("cpu",)
@@ -189,7 +192,7 @@ class _Jax(Framework):
     module = "jax"
     extra = "jax"
     dtypes = KNOWN_DTYPES
-    differentiates = True
+    compiles = True
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cpu") -> Any:
         to = array.dtype if dtype is None else np.dtype(getattr(self.library.numpy, dtype))
@@ -207,9 +210,12 @@ class _Jax(Framework):
         (device,) = array.devices()
         return "cpu" if device.platform == "cpu" else "cuda"
 
-    def automatic_gradient(
+    def differentiators(self) -> tuple[Differentiator, ...]:
+        return (self._value_and_grad,)
+
+    def _value_and_grad(
         self, function: Callable[..., Any], arrays: Sequence[Any]
-    ) -> tuple[Any, Any] | None:
+    ) -> tuple[Any, Any]:
         value, gradient = self.library.value_and_grad(function)(*arrays)
         return value, gradient
 
@@ -247,7 +253,7 @@ class _CuPy(Framework):
     def owns(self, array: Any) -> bool:
         return isinstance(array, self.library.ndarray)
 
-    def device_of(self, array: Any) -> str:  # noqa: ARG002
+    def device_of(self, array: Any) -> str:
         return "cuda"
 
     def _find_devices(self) -> tuple[str, ...]:

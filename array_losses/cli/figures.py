@@ -1,0 +1,234 @@
+"""The picture of `compare`: the image, its truth, what each loss led to, and how it got there."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from array_losses.cli.images import IGNORED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from array_losses.cli.classifier import Run
+    from array_losses.cli.compare_report import Comparison
+    from array_losses.cli.images import Scene
+
+__all__ = ["draw"]
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a9099",
+    "axes.labelcolor": "#3c424c",
+    "xtick.color": "#3c424c",
+    "ytick.color": "#3c424c",
+    "text.color": "#1b1f27",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+}
+# The first four suit the brain: background, the rare class in the most striking colour, two calm
+# ones. At most 16 classes are compared.
+_CLASS_COLOURS = (
+    *("#1b1f27", "#f5a623", "#4f8fc0", "#dfe7ee", "#c8553d", "#6aa56a", "#8e6bb0", "#d98cb3"),
+    *("#b59b7a", "#3fb0ac", "#9aa83a", "#7a4b3a", "#4f5fa8", "#e07b39", "#8f969e", "#c23b75"),
+)
+_LINE_COLOURS = (
+    *("#4d5562", "#8e6bb0", "#2f7fb8", "#2aa198", "#6a9a2d", "#d1495b", "#b5741a"),
+    *("#1d4e79", "#5b3a86", "#8f1d3f", "#7d4a0c"),
+)
+_UNCOLOURED = "#9aa0a8"  # pixels without a label
+_WIDTH = 16.0  # inches
+_MARGIN = 4  # pixels around what is shown
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draw the picture and write it to a PNG file."""
+    runs, scene = comparison.runs, comparison.scene
+    window = _window(scene.labels[scene.shown])
+    rows = 1 if len(runs) <= 3 else 2
+    columns = 2 // rows + math.ceil(len(runs) / rows)
+    height, width = scene.labels[scene.shown][window].shape
+    side = min((_WIDTH - 1) / columns, 4.5)
+    panels = rows * (side * min(height / width, 1.4) + 0.5)
+    with rc_context(_STYLE):
+        figure: Any = Figure(figsize=(_WIDTH, panels + 5.6), dpi=110, facecolor="white")
+        upper, lower = figure.subfigures(2, 1, height_ratios=[panels + 0.9, 4.7])
+        _draw_panels(upper, comparison, window, rows, columns)
+        left, right = lower.subfigures(1, 2, width_ratios=[1.25, 1])
+        _draw_curves(left, runs)
+        _draw_scores(right, comparison)
+        figure.savefig(path, format="png")
+
+
+def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Return the rows and columns in which there is more than background."""
+    kept = (labels != 0) & (labels != IGNORED)
+    rows, columns = (np.flatnonzero(kept.any(axis)) for axis in (1, 0))
+    return (
+        slice(max(rows[0] - _MARGIN, 0), rows[-1] + 1 + _MARGIN),
+        slice(max(columns[0] - _MARGIN, 0), columns[-1] + 1 + _MARGIN),
+    )
+
+
+def _draw_panels(
+    figure: Any, comparison: Comparison, window: tuple[slice, slice], rows: int, columns: int
+) -> None:
+    scene, shown = comparison.scene, comparison.scene.shown
+    figure.subplots_adjust(left=0.012, right=0.988, top=0.86, bottom=0.02, wspace=0.05, hspace=0.2)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    # Image and truth first: above one another, or in a single row beside one another.
+    first = axes[:, : 2 // rows].ravel()
+    others = axes[:, 2 // rows :].ravel()
+    image = np.moveaxis(scene.image[:3, shown], 0, -1)[window]
+    image = image[..., 0] if image.shape[-1] < 3 else image.clip(0, 1)
+    bright = np.percentile(image, 99.8)
+    first[0].imshow(image, cmap="gray", vmin=0, vmax=bright, interpolation="nearest")
+    first[0].set_title("Image", fontweight="bold")
+    _draw_classes(first[1], scene, scene.labels[shown], window)
+    first[1].set_title("Truth", fontweight="bold")
+    for axis, run in zip(others, comparison.runs, strict=False):
+        _draw_classes(axis, scene, run.picture, window)
+        axis.set_title(run.name)
+        axis.set_title(f"{100 * run.mean_iou:.1f}", loc="right", fontsize=9.5, color="#5a616b")
+    part = "" if scene.held_out[shown].all() else "; tiles seen in training are paler"
+    figure.text(0.012, 0.975, scene.title, fontsize=15, fontweight="bold", va="top")
+    figure.text(
+        0.012,
+        0.93,
+        f"{scene.split}; what each loss led to, and its mean IoU in %{part}",
+        va="top",
+        color="#5a616b",
+    )
+    handles = [
+        Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec="#8a9099", mew=0.6, label=name)
+        for name, colour in zip(scene.class_names, _CLASS_COLOURS, strict=False)
+    ]
+    figure.legend(
+        handles=handles,
+        loc="upper right",
+        bbox_to_anchor=(0.988, 0.985),
+        ncols=min(len(handles), 8),
+        frameon=False,
+        fontsize=11,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
+
+
+def _draw_classes(axis: Any, scene: Scene, classes: Any, window: tuple[slice, slice]) -> None:
+    """Draw a map of classes; what was learnt from is paler where the slice shows both."""
+    colours = ListedColormap(_CLASS_COLOURS)(np.minimum(classes, len(_CLASS_COLOURS) - 1))[..., :3]
+    colours[classes == IGNORED] = ListedColormap([_UNCOLOURED])(0)[:3]
+    held_out = scene.held_out[scene.shown]
+    if not held_out.all():
+        colours[~held_out] = 0.45 * colours[~held_out] + 0.55
+    axis.imshow(colours[window], interpolation="nearest")
+
+
+def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
+    """Draw the learning curves, named at their ends."""
+    figure.subplots_adjust(left=0.09, right=0.76, top=0.88, bottom=0.13)
+    axis = figure.subplots()
+    axis.set_title("Mean IoU of held-out pixels while learning", fontweight="bold", pad=10)
+    curves = [[100 * iou for iou in run.curve] for run in runs]
+    ends = [curve[-1] for curve in curves]
+    span = max(max(ends) - min(ends), 2.0)
+    low, high = min(ends) - 0.9 * span, max(ends) + 0.25 * span
+    axis.set_ylim(low, high)
+    axis.grid(axis="y", color="#e6e9ed", lw=0.8)
+    last = max(runs[0].steps[-1], 2)
+    axis.set_xlim(1, last)
+    axis.set_xlabel("step")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
+    axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    places = _spread(ends, 0.052 * (high - low))
+    for run, curve, place, colour, dashes in zip(runs, curves, places, *_lines(runs), strict=True):
+        axis.plot(run.steps, curve, color=colour, lw=1.8, ls=dashes)
+        axis.annotate(
+            f"{run.name}  {curve[-1]:.1f}",
+            (last, curve[-1]),
+            (1.05 * last, place),
+            color=colour,
+            va="center",
+            fontsize=9.5,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 0.7,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
+        )
+
+
+def _lines(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Return the colours of the lines, and their dashes: sums are dashed."""
+    colours = [_LINE_COLOURS[index % len(_LINE_COLOURS)] for index in range(len(runs))]
+    return colours, ["--" if "+" in run.name else "-" for run in runs]
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Return places for labels near the values, in their order, at least `gap` apart."""
+    order = np.argsort(values)
+    places = np.asarray(values, dtype=float)[order]
+    for _ in range(200):
+        overlap = gap - np.diff(places)
+        if (overlap <= 1e-9).all():
+            break
+        push = np.maximum(overlap, 0) / 2
+        places[:-1] -= push
+        places[1:] += push
+    spread = np.empty_like(places)
+    spread[order] = places
+    return spread.tolist()
+
+
+def _draw_scores(figure: Any, comparison: Comparison) -> None:
+    """Draw the IoU of each class as dots, a line for each loss, the best mean at the top."""
+    scene = comparison.scene
+    runs = sorted(comparison.runs, key=lambda run: run.mean_iou)
+    figure.subplots_adjust(left=0.22, right=0.97, top=0.88, bottom=0.13)
+    axis = figure.subplots()
+    axis.set_title("IoU of each class (bar: mean), best mean first", fontweight="bold", pad=10)
+    rows = range(len(runs))
+    axis.set_yticks(rows, [run.name for run in runs])
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.set_ylim(-0.6, len(runs) - 0.4)
+    axis.hlines(rows, 0, 1, color="#e6e9ed", lw=1, zorder=1)
+    for row, run in enumerate(runs):
+        axis.plot([run.mean_iou] * 2, [row - 0.3, row + 0.3], color="#1b1f27", lw=2, zorder=2)
+    for index, colour in enumerate(_CLASS_COLOURS[: scene.num_classes]):
+        scores = [run.iou[index] for run in runs]
+        axis.scatter(scores, rows, s=62, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
+    rarest = scene.rarest
+    for row, run in enumerate(runs):
+        axis.annotate(
+            f"{100 * run.iou[rarest]:.1f}",
+            (run.iou[rarest], row),
+            (-8, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=8.5,
+        )
+    lowest = min(min(run.iou) for run in runs)
+    axis.set_xlim(max(lowest - 0.06, -0.04) if lowest > 0.15 else -0.08, 1.01)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
