@@ -71,20 +71,20 @@ class _Column:
         best = None if self.best is None else self.form(self.best(values))
         return [(text, text == best) for text in texts]
 
+    def width(self, runs: Sequence[Run]) -> int:
+        """Return how many characters the column takes, with the gap and the mark of the best."""
+        numbers = max(len(text) for text, _ in self.cells(runs)) + 1
+        return max(numbers, *map(len, self.heading)) + 1
+
 
 def show(comparison: Comparison) -> None:
     """Print the table to stdout; to a narrow terminal in parts."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_FILE_WIDTH)
-    loss, dice, iou, rest = _columns(comparison)
-    whole = _table(comparison, [*loss, *dice, *iou, *rest])
-    if console.measure(whole).maximum <= console.width:
-        console.print(whole)
-    else:
-        for columns in (dice, iou, [*loss, *rest]):
-            console.print(_table(comparison, columns))
-    for sentence in comparison.summary():
+    for columns in _fitting(comparison, console.width):
+        console.print(_table(comparison, columns))
+    for sentence in ("Scores in %, of held-out pixels; * the best.", *comparison.summary()):
         console.print(Text(sentence))
 
 
@@ -153,16 +153,34 @@ def _columns(comparison: Comparison) -> tuple[list[_Column], ...]:
     return [loss], dice, iou, rest
 
 
+def _fitting(comparison: Comparison, width: int) -> list[list[_Column]]:
+    """Put all columns into one table if they fit, else groups or parts of groups into several."""
+    groups = _columns(comparison)
+    whole = [column for group in groups for column in group]
+    widths = {column.heading: column.width(comparison.runs) for column in whole}
+    room = width - max(len(run.name) for run in comparison.runs) - 2  # the edges
+    if sum(widths.values()) <= room:
+        return [whole]
+    tables: list[list[_Column]] = []
+    for group in groups:
+        together = sum(widths[column.heading] for column in group)
+        for position, column in enumerate(group):
+            used = sum(widths[other.heading] for other in tables[-1]) if tables else room
+            needed = together if position == 0 and together <= room else widths[column.heading]
+            if used + needed > room:
+                tables.append([])
+            tables[-1].append(column)
+    return tables
+
+
 def _table(comparison: Comparison, columns: Sequence[_Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("loss\n", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("Loss\n", no_wrap=True)
     for column in columns:
         table.add_column("\n".join(column.heading), justify="right", no_wrap=True)
     cells = zip(*(column.cells(comparison.runs) for column in columns), strict=True)
     for run, row in zip(comparison.runs, cells, strict=True):
         table.add_row(run.name, *(_marked(text, best=best) for text, best in row))
-    table.caption = "scores in %, on held-out pixels; * best of the column"
-    table.caption_justify = "left"
     return table
 
 

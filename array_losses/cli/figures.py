@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -50,7 +50,7 @@ _LINE_COLOURS = (
     *("#1d4e79", "#5b3a86", "#8f1d3f", "#7d4a0c"),
 )
 _UNCOLOURED = "#9aa0a8"  # pixels without a label
-_WIDTH = 16.0  # inches
+_WIDTH, _HEADER, _CHARTS = 16.0, 0.75, 4.8  # inches
 _MARGIN = 4  # pixels around what is shown
 
 
@@ -61,16 +61,17 @@ def draw(comparison: Comparison, path: Path) -> None:
     rows = 1 if len(runs) <= 3 else 2
     columns = 2 // rows + math.ceil(len(runs) / rows)
     height, width = scene.labels[scene.shown][window].shape
-    side = min((_WIDTH - 1) / columns, 4.5)
-    panels = rows * (side * min(height / width, 1.4) + 0.5)
+    side = min((_WIDTH - 0.4) / columns, 4.5)
+    panels = rows * (side * min(height / width, 1.4) + 0.4)
     with rc_context(_STYLE):
-        figure: Any = Figure(figsize=(_WIDTH, panels + 5.6), dpi=110, facecolor="white")
-        upper, lower = figure.subfigures(2, 1, height_ratios=[panels + 0.9, 4.7])
-        _draw_panels(upper, comparison, window, rows, columns)
-        left, right = lower.subfigures(1, 2, width_ratios=[1.25, 1])
+        figure: Any = Figure(figsize=(_WIDTH, _HEADER + panels + _CHARTS), dpi=110)
+        parts = figure.subfigures(3, 1, height_ratios=[_HEADER, panels, _CHARTS])
+        _draw_header(parts[0], scene)
+        _draw_panels(parts[1], comparison, window, rows, columns)
+        left, right = parts[2].subfigures(1, 2, width_ratios=[1.25, 1])
         _draw_curves(left, runs)
         _draw_scores(right, comparison)
-        figure.savefig(path, format="png")
+        figure.savefig(path, format="png", facecolor="white")
 
 
 def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
@@ -83,37 +84,12 @@ def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
     )
 
 
-def _draw_panels(
-    figure: Any, comparison: Comparison, window: tuple[slice, slice], rows: int, columns: int
-) -> None:
-    scene, shown = comparison.scene, comparison.scene.shown
-    figure.subplots_adjust(left=0.012, right=0.988, top=0.86, bottom=0.02, wspace=0.05, hspace=0.2)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    # Image and truth first: above one another, or in a single row beside one another.
-    first = axes[:, : 2 // rows].ravel()
-    others = axes[:, 2 // rows :].ravel()
-    image = np.moveaxis(scene.image[:3, shown], 0, -1)[window]
-    image = image[..., 0] if image.shape[-1] < 3 else image.clip(0, 1)
-    bright = np.percentile(image, 99.8)
-    first[0].imshow(image, cmap="gray", vmin=0, vmax=bright, interpolation="nearest")
-    first[0].set_title("Image", fontweight="bold")
-    _draw_classes(first[1], scene, scene.labels[shown], window)
-    first[1].set_title("Truth", fontweight="bold")
-    for axis, run in zip(others, comparison.runs, strict=False):
-        _draw_classes(axis, scene, run.picture, window)
-        axis.set_title(run.name)
-        axis.set_title(f"{100 * run.mean_iou:.1f}", loc="right", fontsize=9.5, color="#5a616b")
-    part = "" if scene.held_out[shown].all() else "; tiles seen in training are paler"
-    figure.text(0.012, 0.975, scene.title, fontsize=15, fontweight="bold", va="top")
-    figure.text(
-        0.012,
-        0.93,
-        f"{scene.split}; what each loss led to, and its mean IoU in %{part}",
-        va="top",
-        color="#5a616b",
-    )
+def _draw_header(figure: Any, scene: Scene) -> None:
+    """Write what is shown, and which colour is which class."""
+    note = "" if scene.held_out[scene.shown].all() else " (in the image, the others are paler)"
+    text = f"{scene.split}{note}; what each loss led to, and its mean IoU in %"
+    figure.text(0.012, 0.82, scene.title, fontsize=15, fontweight="bold", va="top")
+    figure.text(0.012, 0.26, text, va="center", color="#5a616b")
     handles = [
         Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec="#8a9099", mew=0.6, label=name)
         for name, colour in zip(scene.class_names, _CLASS_COLOURS, strict=False)
@@ -121,7 +97,7 @@ def _draw_panels(
     figure.legend(
         handles=handles,
         loc="upper right",
-        bbox_to_anchor=(0.988, 0.985),
+        bbox_to_anchor=(0.988, 0.95),
         ncols=min(len(handles), 8),
         frameon=False,
         fontsize=11,
@@ -130,14 +106,42 @@ def _draw_panels(
     )
 
 
-def _draw_classes(axis: Any, scene: Scene, classes: Any, window: tuple[slice, slice]) -> None:
-    """Draw a map of classes; what was learnt from is paler where the slice shows both."""
-    colours = ListedColormap(_CLASS_COLOURS)(np.minimum(classes, len(_CLASS_COLOURS) - 1))[..., :3]
-    colours[classes == IGNORED] = ListedColormap([_UNCOLOURED])(0)[:3]
+def _draw_panels(
+    figure: Any, comparison: Comparison, window: tuple[slice, slice], rows: int, columns: int
+) -> None:
+    """Draw image and truth first, above or beside one another, then what each loss led to."""
+    scene = comparison.scene
+    title = 0.3 / (figure.bbox.height / figure.dpi)  # inches, as a share of the height
+    figure.subplots_adjust(0.012, 0.02, 0.988, 1 - title, wspace=0.05, hspace=0.16)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+        axis.set_anchor("N")
+    image, truth = axes[:, : 2 // rows].flat
+    image.imshow(_as_picture(scene)[window], interpolation="nearest")
+    image.set_title("Image", fontweight="bold")
+    truth.imshow(_coloured(scene.labels[scene.shown])[window], interpolation="nearest")
+    truth.set_title("Truth", fontweight="bold")
+    for axis, run in zip(axes[:, 2 // rows :].flat, comparison.runs, strict=False):
+        axis.imshow(_coloured(run.picture)[window], interpolation="nearest")
+        axis.set_title(run.name)
+        axis.set_title(f"{100 * run.mean_iou:.1f}", loc="right", fontsize=9.5, color="#5a616b")
+
+
+def _as_picture(scene: Scene) -> NDArray[np.floating[Any]]:
+    """Return the slice that is shown as grey or colours, paler where it was learnt from."""
+    channels = (
+        scene.image[:3, scene.shown] if len(scene.image) >= 3 else scene.image[:1, scene.shown]
+    )
+    picture = np.repeat(channels, 3 // len(channels), axis=0)
+    picture = np.moveaxis(picture / np.percentile(picture, 99.8), 0, -1).clip(0, 1)
     held_out = scene.held_out[scene.shown]
-    if not held_out.all():
-        colours[~held_out] = 0.45 * colours[~held_out] + 0.55
-    axis.imshow(colours[window], interpolation="nearest")
+    return picture if held_out.all() else np.where(held_out[..., None], picture, 0.5 + picture / 2)
+
+
+def _coloured(classes: Any) -> NDArray[np.floating[Any]]:
+    colours = np.asarray([to_rgb(colour) for colour in (*_CLASS_COLOURS, _UNCOLOURED)])
+    return colours[np.minimum(classes, len(_CLASS_COLOURS))]
 
 
 def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
@@ -148,12 +152,13 @@ def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
     curves = [[100 * iou for iou in run.curve] for run in runs]
     ends = [curve[-1] for curve in curves]
     span = max(max(ends) - min(ends), 2.0)
-    low, high = min(ends) - 0.9 * span, max(ends) + 0.25 * span
+    low, high = min(ends) - 0.9 * span, min(max(ends) + 0.25 * span, 100.2)
     axis.set_ylim(low, high)
     axis.grid(axis="y", color="#e6e9ed", lw=0.8)
     last = max(runs[0].steps[-1], 2)
     axis.set_xlim(1, last)
     axis.set_xlabel("step")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     places = _spread(ends, 0.052 * (high - low))
@@ -206,29 +211,31 @@ def _draw_scores(figure: Any, comparison: Comparison) -> None:
     runs = sorted(comparison.runs, key=lambda run: run.mean_iou)
     figure.subplots_adjust(left=0.22, right=0.97, top=0.88, bottom=0.13)
     axis = figure.subplots()
-    axis.set_title("IoU of each class (bar: mean), best mean first", fontweight="bold", pad=10)
+    axis.set_title("IoU of each class (bar: mean; number: lowest)", fontweight="bold", pad=10)
     rows = range(len(runs))
     axis.set_yticks(rows, [run.name for run in runs])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.set_ylim(-0.6, len(runs) - 0.4)
-    axis.hlines(rows, 0, 1, color="#e6e9ed", lw=1, zorder=1)
+    axis.hlines(rows, 0, 100, color="#e6e9ed", lw=1, zorder=1)
     for row, run in enumerate(runs):
-        axis.plot([run.mean_iou] * 2, [row - 0.3, row + 0.3], color="#1b1f27", lw=2, zorder=2)
-    for index, colour in enumerate(_CLASS_COLOURS[: scene.num_classes]):
-        scores = [run.iou[index] for run in runs]
-        axis.scatter(scores, rows, s=62, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
-    rarest = scene.rarest
-    for row, run in enumerate(runs):
+        mean = 100 * run.mean_iou
+        axis.plot([mean, mean], [row - 0.3, row + 0.3], color="#1b1f27", lw=2, zorder=2)
+        worst = 100 * min(run.iou)
         axis.annotate(
-            f"{100 * run.iou[rarest]:.1f}",
-            (run.iou[rarest], row),
+            f"{worst:.1f}",
+            (worst, row),
             (-8, 0),
             textcoords="offset points",
             ha="right",
             va="center",
             fontsize=8.5,
         )
-    lowest = min(min(run.iou) for run in runs)
-    axis.set_xlim(max(lowest - 0.06, -0.04) if lowest > 0.15 else -0.08, 1.01)
-    axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    for index, colour in enumerate(_CLASS_COLOURS[: scene.num_classes]):
+        scores = [100 * run.iou[index] for run in runs]
+        axis.scatter(scores, rows, s=62, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
+    lowest = 100 * min(min(run.iou) for run in runs)
+    span = max(100 - lowest, 2.0)
+    axis.set_xticks([tick for tick in MaxNLocator(6).tick_values(100 - span, 100) if tick <= 100])
+    axis.set_xlim(100 - 1.2 * span, 100 + 0.03 * span)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")

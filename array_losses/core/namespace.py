@@ -44,8 +44,11 @@ ArrayT = TypeVar("ArrayT")
 
 
 def namespace_of(**arrays: Array) -> Namespace:
-    """Return the namespace that all named arrays share, or raise a TypeError that names them."""
-    given = {name: x for name, x in arrays.items() if x is not None}
+    """Return the namespace that all named arrays share, or raise a TypeError that names them.
+
+    Of them only `pixel_weights` may be None.
+    """
+    given = {name: x for name, x in arrays.items() if x is not None or name != "pixel_weights"}
     for name, x in given.items():
         if not is_array_api_obj(x):
             msg = f"`{name}` must be an array of NumPy, CuPy, PyTorch or JAX, got {_kind(x)}."

@@ -26,6 +26,7 @@ PerClass: TypeAlias = float | Sequence[float]
 
 def number(name: str, value: Any, *, lowest: float = -math.inf, highest: float = math.inf) -> float:
     """Return `value` as a float, or raise an error that names the option."""
+    value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"`{name}` must be a number, got {value!r}."
         raise TypeError(msg)

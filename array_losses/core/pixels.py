@@ -266,13 +266,13 @@ class Pixels:
             summed = _sum_pixels(xp, weights, per_image=False)
         return summed if self.exclusive else xp.broadcast_to(summed, (1, classes))
 
-    def counts_of_class(self, number: int | None) -> tuple[Array, Array]:
+    def counts_of_class(self, number: int | None, images: slice) -> tuple[Array, Array]:
         """Return each pixel's weight as foreground and as background of a class, or of all.
 
         As bools where all weights are 0 or 1; `count_dtype` says in what to sum them.
         """
         xp = self.xp
-        target, mask, weights = self._of_class(number)
+        target, mask, weights = self._of_class(number, images)
         if self.hard and self.unit_weights:
             return (target, ~target) if mask is None else (target & mask, ~target & mask)
         dtype = wide_dtype(xp, self.dtype, self.device)
@@ -282,24 +282,28 @@ class Pixels:
         weights = xp.astype(weights, dtype)
         return weights * there, weights * (1.0 - there)
 
-    def _of_class(self, number: int | None) -> tuple[Array, Array | None, Array | None]:
+    def _of_class(
+        self, number: int | None, images: slice
+    ) -> tuple[Array, Array | None, Array | None]:
         """Return target, mask and weights of one class, (images, 1, pixels), or of all."""
         if number is None:
             return self.target, self.mask, self.weights
         one = slice(number, number + 1)
-        mask, weights = (
-            x if x is None or x.shape[1] == 1 else x[:, one, :] for x in (self.mask, self.weights)
-        )
+
+        def part(x: Array | None) -> Array | None:
+            return x if x is None else x[images, one if x.shape[1] > 1 else slice(None), :]
+
         if self._classes is not None:
-            return self._classes.is_class(number), mask, weights
-        return self.target[:, one, :], mask, weights
+            target = self._classes.is_class(number)[images, :, :]
+        else:
+            target = part(self.target)
+        return target, part(self.mask), part(self.weights)
 
     # The way back.
 
     def backward(self, dp: Array) -> Array:
         """Return d loss / d logits from d loss / d p, which the weights multiply."""
-        dz = self.activation.backward(dp)
-        return dz if self.weights is None else self.weights * dz
+        return self.activation.backward(dp if self.weights is None else self.weights * dp)
 
     def backward_by_class(self, inside: Array, outside: Array) -> Array:
         """Return `backward` of dp = `inside` where a hard target has the class, else `outside`.

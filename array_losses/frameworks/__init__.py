@@ -33,7 +33,7 @@ def value(
 
         return jax.value(terms, logits, target, pixel_weights, all_reduce)
     look = not is_cupy_namespace(xp)
-    return Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look).value()
+    return Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look).value()[0]
 
 
 def value_and_grad(

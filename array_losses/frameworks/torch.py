@@ -105,13 +105,13 @@ class _Loss(torch.autograd.Function):
         all_reduce: AllReduce | None,
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
-        ctx.gradient = None
+        ctx.gradient = ctx.state = None
         if ctx.needs_input_grad[0] and evaluation.engine.better_at_once:
             loss, ctx.gradient = evaluation.value_and_gradient()
         else:
-            loss = evaluation.value()
+            loss, ctx.state = evaluation.value()
         ctx.save_for_backward(logits, target, pixel_weights)
-        ctx.terms, ctx.all_reduce, ctx.state = terms, all_reduce, evaluation.state
+        ctx.terms, ctx.all_reduce = terms, all_reduce
         return loss
 
     @staticmethod
@@ -125,8 +125,9 @@ class _Loss(torch.autograd.Function):
             gradient, ctx.gradient = ctx.gradient, None
             gradient = gradient if d.device.type == "cpu" and d == 1.0 else gradient.mul_(d)
         else:
-            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, None, state=ctx.state)
-            gradient = evaluation.gradient(d)
+            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+            state = evaluation.value()[1] if ctx.state is None else ctx.state
+            gradient = evaluation.gradient(state, d)
         return gradient, None, None, None, None
 
 
@@ -144,8 +145,6 @@ class _Eager:
         target: Array,
         pixel_weights: Array | None,
         all_reduce: AllReduce | None,
-        *,
-        state: State | None = None,
     ) -> None:
         given = [x for x in (logits, target, pixel_weights) if x is not None]
         on_cpu = all(x.device.type == "cpu" for x in given)
@@ -154,23 +153,17 @@ class _Eager:
             logits, target = _as_numpy(logits), _as_numpy(target)
             pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
             all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
-        self.engine = Evaluation(
-            terms, logits, target, pixel_weights, all_reduce, look=on_cpu, state=state
-        )
+        self.engine = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=on_cpu)
 
-    @property
-    def state(self) -> State | None:
-        """What the backward pass needs of the forward pass."""
-        return self.engine.state
+    def value(self) -> tuple[Array, State]:
+        """Return the loss, and what the backward pass needs of it."""
+        value, state = self.engine.value()
+        return self._as_tensor(value), state
 
-    def value(self) -> Array:
-        """Return the loss."""
-        return self._as_tensor(self.engine.value())
-
-    def gradient(self, d: Array | None = None) -> Array:
+    def gradient(self, state: State, d: Array) -> Array:
         """Return d loss / d logits times `d`."""
-        d = _as_numpy(d) if self.shared and d is not None else d
-        return self._as_tensor(self.engine.gradient(d))
+        d = _as_numpy(d) if self.shared else d
+        return self._as_tensor(self.engine.gradient(state, d))
 
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return the loss and d loss / d logits."""

@@ -325,8 +325,10 @@ class FocalLoss(_PixelLoss):
     def rate(self, outcome: Outcome) -> Array | float:
         """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p))."""
         xp, at = outcome.pixels.xp, outcome.activation
-        # Near p = 1 the quotient tends to -1; where both are 0 it may be anything finite.
-        quotient = outcome.log_p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
+        # Near p = 1 the quotient tends to -1; where both are 0 it may be anything finite. Near
+        # p = 0, p log p tends to 0.
+        log_p = xp.clip(outcome.log_p, min=-1e30)
+        quotient = log_p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
         return -self._dimming(outcome) * (1.0 - self._gamma(outcome) * at.p * quotient)
 
     def _gamma(self, outcome: Outcome) -> Array | float:

@@ -43,7 +43,9 @@ class _LovaszLoss(ClassLoss):
         """Return the loss and the target's mass of each class: no sums, but of the whole batch."""
         xp = pixels.xp
         errors = self._together(xp, self.errors(pixels))
-        foreground, background = (self._together(xp, x) for x in pixels.counts_of_class(None))
+        foreground, background = (
+            self._together(xp, x) for x in pixels.counts_of_class(None, slice(None))
+        )
         order = descending(xp, errors, traced=pixels.traced)
         growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
         losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)

@@ -1,0 +1,132 @@
+"""A group of losses that go over the same blocks: it cuts the batch, reads and writes blocks."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+from array_losses.core import plan as plans
+from array_losses.core.arguments import Batch, classes_second
+from array_losses.core.formula import Formula, Terms
+from array_losses.core.namespace import Array
+from array_losses.core.pixels import Block, Pixels, View
+
+__all__ = ["Cut", "Group", "grouped"]
+
+Cut: TypeAlias = tuple[slice, ...]
+
+
+class Group:
+    """Losses with one class axis, all additive or none.
+
+    Parameters
+    ----------
+    batch : Batch
+    terms : the whole sum
+    members : the places of these losses in the sum
+    look : whether values may be looked at
+    """
+
+    def __init__(self, batch: Batch, terms: Terms, members: list[int], *, look: bool) -> None:
+        self.xp = batch.xp
+        self.batch = batch
+        self.look = look
+        self.members = members
+        self.formulas: list[Formula] = [terms[i][1] for i in members]
+        self.additive = self.formulas[0].additive
+        self.class_axis = self.formulas[0].class_axis % batch.logits.ndim
+        images, self.classes, *space = batch.logits.shape
+        self.shape: tuple[int, ...] = (images, *space)
+        # Where no loss keeps images apart, the pixels of several go on one axis.
+        self._merged = not any(formula.per_image for formula in self.formulas)
+        self._views = tuple(dict.fromkeys(formula.view for formula in self.formulas))
+        self._kept: dict[View, Pixels] | None = None
+
+    def cuts(self, plan: plans.Plan, itemsize: int) -> list[Cut]:
+        """Return the blocks; a single one, if there is no pixel at all."""
+        size = plan.pixels(self.classes, itemsize, on_cpu=self.look)
+        return plans.blocks(self.shape, size) or [self.everything]
+
+    @property
+    def everything(self) -> Cut:
+        """The whole batch as one block."""
+        return tuple(slice(None) for _ in self.shape)
+
+    def view_of(self, array: Array) -> Array:
+        """Return a view of an array of the logits' shape with its classes second."""
+        return classes_second(self.xp, array, self.class_axis)
+
+    def pixels(self, cut: Cut) -> dict[View, Pixels]:
+        """Return a block as its losses see it."""
+        if self._kept is not None and cut == self.everything:
+            kept, self._kept = self._kept, None
+            return kept
+        block = self._block(cut)
+        return {view: Pixels(block, view, look=self.look, traced=False) for view in self._views}
+
+    def keep(self, seen: dict[View, Pixels]) -> None:
+        """Keep the only block there is, with all that was computed for it, for the next pass."""
+        self._kept = seen
+
+    def read(self, array: Array, cut: Cut) -> Array:
+        """Return a block of an array with its classes second."""
+        return self._together(array[_with_classes(cut)])
+
+    def write(self, array: Array, cut: Cut, block: Array, *, add: bool = False) -> None:
+        """Write a block to, or add it to, its place in an array with its classes second."""
+        where = _with_classes(cut)
+        piece = self._apart(block, array[where].shape)
+        piece = self.xp.astype(piece, array.dtype, copy=False)
+        array[where] = array[where] + piece if add else piece
+
+    def _block(self, cut: Cut) -> Block:
+        batch = self.batch
+        logits = batch.logits[_with_classes(cut)]
+        target = batch.target[cut if batch.labelled else _with_classes(cut)]
+        images = 1 if self._merged else logits.shape[0]
+        count = math.prod(logits.shape) // max(1, images * self.classes)
+        return Block(
+            self.xp,
+            (images, self.classes, count),
+            logits.dtype,
+            lambda: self._together(logits),
+            self._together(target),
+            None if batch.pixel_weights is None else self._together(batch.pixel_weights[cut]),
+        )
+
+    def _together(self, x: Array) -> Array:
+        """Return a piece with its pixels on one axis."""
+        xp = self.xp
+        by_class = x.ndim == len(self.shape) + 1
+        images, total = x.shape[0], math.prod(x.shape)
+        if self._merged:
+            if by_class and images != 1:
+                x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+            images = 1
+        # By way of one axis, which makes a view of other strides contiguous.
+        flat = xp.reshape(x, (-1,)) if total else x
+        classes = self.classes if by_class else 1
+        before = (images, classes) if by_class else (images,)
+        return xp.reshape(flat, (*before, total // max(1, images * classes)))
+
+    def _apart(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Return the inverse of `_together` for an array with classes."""
+        xp = self.xp
+        if not self._merged:
+            return xp.reshape(x, shape)
+        x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
+        return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+
+
+def _with_classes(cut: Cut) -> Cut:
+    return (cut[0], slice(None), *cut[1:])
+
+
+def grouped(terms: Terms, batches: list[Batch], *, look: bool) -> list[Group]:
+    """Return the losses of a sum in groups, those that sort first."""
+    members: dict[tuple[bool, int], list[int]] = {}
+    for i, (_, formula) in enumerate(terms):
+        members.setdefault((formula.additive, formula.class_axis), []).append(i)
+    return [
+        Group(batches[members[key][0]], terms, members[key], look=look) for key in sorted(members)
+    ]

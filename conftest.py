@@ -1,0 +1,103 @@
+"""The fixtures `backend`, `library`, `torch` and `jax`: what the tests run on is chosen here.
+
+`ARRAY_LOSSES_BACKENDS` lists names of tests/backends.py, or `cpu`, `gpu`, `all`. A backend that is
+asked for and missing ends the run; without the variable every CPU backend that is installed is
+used.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import product
+from types import ModuleType
+
+import pytest
+
+from tests import cases
+from tests.backends import (
+    BACKENDS,
+    Backend,
+    MissingBackendError,
+    one_per_library,
+    requested,
+    select,
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        names = requested() or ()
+        # Before JAX is imported: it would look for accelerators by itself, and talk about it.
+        platforms = "cuda,cpu" if "jax-cuda" in names else "cpu"
+        os.environ.setdefault("JAX_PLATFORMS", platforms)
+        config.array_losses_backends, config.array_losses_missing = select()
+    except (ValueError, MissingBackendError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    lines = ["backends: " + ", ".join(backend.name for backend in config.array_losses_backends)]
+    lines += [f"  without {name}: {why}" for name, why in config.array_losses_missing.items()]
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each `backend`, or on one for each `library`, that is selected.
+
+    If it asks for `dtype` or `half_dtype` too, then in each floating dtype of the backend, and if
+    it asks for `case`, on the cases of tests/cases.py that the backend takes.
+    """
+    backends = metafunc.config.array_losses_backends
+    if "library" in metafunc.fixturenames:
+        name, backends = "library", one_per_library(backends)
+    elif "backend" in metafunc.fixturenames:
+        name = "backend"
+    else:
+        return
+    axes = [axis for axis in ("dtype", "half_dtype", "case") if axis in metafunc.fixturenames]
+    rows = [(b, *values) for b in backends for values in product(*(_along(b, a) for a in axes))]
+    metafunc.parametrize(
+        [name, *axes],
+        rows,
+        indirect=[name],
+        ids=["-".join(getattr(one, "name", one) for one in row) for row in rows],
+    )
+
+
+def _along(backend: Backend, axis: str) -> Sequence[object]:
+    if axis == "case":
+        return getattr(cases, backend.cases)
+    return getattr(backend, f"{axis}s")
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A backend of tests/backends.py, in its mode while the test runs."""
+    with request.param.mode():
+        yield request.param
+
+
+@pytest.fixture
+def library(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """As `backend`, one for each library."""
+    with request.param.mode():
+        yield request.param
+
+
+def _module(config: pytest.Config, module: str) -> ModuleType:
+    if not any(backend.module == module for backend in config.array_losses_backends):
+        pytest.skip(f"no {module} backend is selected")
+    return pytest.importorskip(module)
+
+
+@pytest.fixture
+def torch(pytestconfig: pytest.Config) -> ModuleType:
+    """PyTorch on the CPU; the test is skipped where no backend of it is selected."""
+    return _module(pytestconfig, "torch")
+
+
+@pytest.fixture
+def jax(pytestconfig: pytest.Config) -> Iterator[ModuleType]:
+    """JAX on the CPU with 64-bit types; the test is skipped where no backend of it is selected."""
+    jax = _module(pytestconfig, "jax")
+    with jax.default_device(BACKENDS["jax"].device), BACKENDS["jax-x64"].mode():
+        yield jax

@@ -1,0 +1,248 @@
+"""What continuous integration runs: ``nox`` alone runs every session that is on by default.
+
+The sessions use virtualenv and pip (not uv), plain extras of pyproject.toml, and one environment
+for each framework: what a library does without the others is a promise, and pins of different
+frameworks conflict sooner or later.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+ROOT = Path(__file__).parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+# One version, so that every run is of the same PyTorch; it is also the floor of the extra.
+TORCH = "torch==2.13.0"
+
+# The names that conftest.py gives the backends. One that is named here and missing is an error.
+STRICT = (
+    "strict-2024",
+    "strict-2025",
+    "strictest",
+    "strict-device1",
+    "strict-device2",
+    "strict-no_float64",
+    "strict-no_x64",
+)
+BACKENDS = {
+    "numpy": ("numpy", "numpy-readonly", *STRICT),
+    "torch": ("torch", "torch-float64-default"),
+    "jax": ("jax", "jax-x64", "jax-strict-promotion"),
+}
+GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")
+PACKAGES = {"numpy": (), "torch": (TORCH,), "jax": (".[jax]",)}
+
+# Test files that need several frameworks at once, or that are about a command as a whole.
+TOGETHER = tuple(
+    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare")
+)
+# Pages whose examples import PyTorch or JAX.
+FRAMEWORK_EXAMPLES = ("README.md", "docs/frameworks.md", "array_losses/frameworks")
+DOCTEST = ("--doctest-modules", "--doctest-glob=*.md", "-o", "addopts=--import-mode=importlib")
+WORKERS = ("-n", "2")
+
+
+def backends(*frameworks: str) -> dict[str, str]:
+    """The environment in which the tests use these frameworks' backends, and insist on them."""
+    return {"ARRAY_LOSSES_BACKENDS": ",".join(b for f in frameworks for b in BACKENDS[f])}
+
+
+def jax_cache(session: nox.Session) -> dict[str, str]:
+    """Keep what JAX compiles beside the environments: most of the time of its tests goes there."""
+    cache = Path(session.virtualenv.location).parent / "jax-cache"
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(cache.resolve()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def existing(*paths: str) -> list[str]:
+    """Those of the paths that exist."""
+    return [path for path in paths if (ROOT / path).exists()]
+
+
+def floors(*extras: str) -> list[str]:
+    """The lowest versions that pyproject.toml claims for the library and these extras."""
+    project = PYPROJECT["project"]
+    requirements = list(project["dependencies"])
+    for extra in extras:
+        requirements += project["optional-dependencies"][extra]
+    pairs = [re.fullmatch(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in requirements]
+    return sorted({f"{pair[1]}=={pair[2]}" for pair in pairs if pair})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format of the source."""
+    session.install(*PYPROJECT["project"]["optional-dependencies"]["lint"])
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types, strict."""
+    session.install("-e", ".[types]")
+    session.run("mypy")
+
+
+@nox.session
+@nox.parametrize("framework", list(BACKENDS), ids=list(BACKENDS))
+def tests(session: nox.Session, framework: str) -> None:
+    """The tests with one framework installed; NumPy always is, the inputs are made with it."""
+    session.install("-e", ".[test]", *PACKAGES[framework])
+    env = backends(framework) | jax_cache(session)
+    session.run("pytest", *WORKERS, *session.posargs, env=env)
+
+
+@nox.session
+def agreement(session: nox.Session) -> None:
+    """All frameworks in one process: agreement, the commands, the README's examples."""
+    session.install("-e", ".[test,compare,jax]", TORCH)
+    env = backends("numpy", "torch", "jax") | jax_cache(session)
+    session.run("pytest", *WORKERS, *existing(*TOGETHER), *session.posargs, env=env)
+    session.run("pytest", *DOCTEST, *existing(*FRAMEWORK_EXAMPLES))
+    session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict,torch,jax", env=env)
+    picture = Path(session.create_tmp()) / "compare.png"
+    session.run("array-losses", "compare", "--steps", "3", "--output", str(picture))
+    if not picture.exists():
+        session.error("array-losses compare wrote no picture")
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """The examples of the docstrings and of the documentation that need NumPy only."""
+    session.install("-e", ".[test,compare]")
+    skipped = [f"--ignore={path}" for path in FRAMEWORK_EXAMPLES]
+    session.run("pytest", *DOCTEST, *skipped, "array_losses", "docs")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a warning is an error."""
+    session.install("-e", ".[docs]")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+
+
+ALONE = """
+import importlib.util, pathlib, sys
+for name in ("numpy", "torch", "jax", "cupy"):
+    assert importlib.util.find_spec(name) is None, f"{name} is installed: this shows nothing"
+import array_losses
+assert "site-packages" in array_losses.__file__, array_losses.__file__
+assert (pathlib.Path(array_losses.__file__).parent / "py.typed").exists(), "py.typed is missing"
+missing = [name for name in array_losses.__all__ if not hasattr(array_losses, name)]
+assert not missing, missing
+print(array_losses.CrossEntropyLoss() + 0.5 * array_losses.DiceLoss())
+print("array_losses", array_losses.__version__, "imports with array-api-compat alone")
+"""
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The built wheel, alone in a fresh environment, imports, and imports no array library."""
+    session.install("build")
+    tmp = Path(session.create_tmp())
+    shutil.rmtree(tmp / "dist", ignore_errors=True)
+    shutil.rmtree(tmp / "fresh", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(tmp / "dist"))
+    (built,) = (tmp / "dist").glob("*.whl")
+    session.run("python", "-m", "venv", str(tmp / "fresh"))
+    bin_dir = tmp / "fresh" / ("Scripts" if (tmp / "fresh" / "Scripts").exists() else "bin")
+    python = str(bin_dir / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(built), external=True)
+    session.chdir(tmp)
+    session.run(python, "-I", "-c", ALONE, external=True)
+    session.run(str(bin_dir / "array-losses"), "--help", external=True)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml claims.
+
+    PyTorch is not among them here: its floor, 2.13, is what `tests(torch)` runs already, because
+    that is the one CPU build which every machine of the project can install.
+    """
+    session.install("-e", ".[test]", *floors("numpy", "jax", "crosscheck", "compare"))
+    session.run("pip", "list")
+    # array-api-strict's floor is what the other sessions run too: one of its modes is enough.
+    env = {"ARRAY_LOSSES_BACKENDS": "numpy,strict-2024,jax"} | jax_cache(session)
+    session.run("pytest", *WORKERS, *session.posargs, env=env)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Lines and branches that the tests reach, with every framework installed."""
+    session.install("-e", ".[test,compare,jax]", TORCH, "coverage>=7.6")
+    session.run("coverage", "erase")
+    env = backends("numpy", "torch", "jax")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+WHERE = """
+import importlib, platform
+print("python", platform.python_version(), platform.platform())
+for name in ("array_api_compat", "numpy", "torch", "jax", "cupy"):
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        print(name, "-", error)
+        continue
+    print(name, module.__version__)
+    if name == "torch":
+        cuda = module.cuda.is_available()
+        print("  cuda", module.version.cuda, module.cuda.get_device_name() if cuda else "no device")
+    elif name == "jax":
+        print("  devices", module.devices())
+    elif name == "cupy":
+        number = module.cuda.runtime.getDeviceCount()
+        for device in range(number):
+            print("  device", module.cuda.runtime.getDeviceProperties(device)["name"].decode())
+"""
+
+
+@nox.session(venv_backend="none", default=False)
+def gpu(session: nox.Session) -> None:
+    """The GPU backends in the interpreter that is there; `nox -s gpu -- torch-cuda` names some.
+
+    It makes no environment: which build of which framework fits the driver is the machine's
+    matter. It fails if a backend is missing, and if no test ran on a GPU.
+    """
+    wanted = session.posargs or list(GPU_BACKENDS)
+    unknown = sorted(set(wanted) - set(GPU_BACKENDS))
+    if unknown:
+        session.error(f"not GPU backends: {unknown}; expected some of {list(GPU_BACKENDS)}")
+    python = shutil.which("python") or shutil.which("python3") or "python"
+    session.run(python, "-c", WHERE, external=True)
+    report = ROOT / ".nox" / "gpu.xml"
+    report.parent.mkdir(exist_ok=True)
+    report.unlink(missing_ok=True)
+    session.run(
+        python,
+        "-m",
+        "pytest",
+        f"--junitxml={report}",
+        env={"ARRAY_LOSSES_BACKENDS": ",".join(wanted), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+        external=True,
+    )
+    ran = dict.fromkeys(wanted, 0)
+    for case in ET.parse(report).iter("testcase"):
+        if case.find("skipped") is None:
+            for name in wanted:
+                ran[name] += name in case.get("name", "")
+    session.log(f"GPU tests that ran: {ran}")
+    if not all(ran.values()):
+        session.error(f"a GPU backend ran no test: {ran}")

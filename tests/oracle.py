@@ -1,0 +1,577 @@
+"""The reference: every loss once more in float64 NumPy, slow, written to be checked by eye.
+
+Written from the formulas alone. It shares no code with the library, and goes about everything in
+another way where it can: ignored pixels are taken out of the arrays instead of being masked, the
+Jaccard set function of the Lovász losses is evaluated on every set, and gradients are differences.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# --- the pixels of one image ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Image:
+    """The pixels of one image that count, one a row; a pixel that is ignored has no row."""
+
+    logits: np.ndarray  # (pixels, classes)
+    target: np.ndarray  # (pixels, classes), 0 or 1 or a probability
+    weights: np.ndarray  # (pixels,), positive
+    counted: np.ndarray  # (pixels, classes), False where only this class is ignored at the pixel
+    index: np.ndarray  # (pixels,), where in the image the pixel was
+    size: int  # pixels of the image, ignored ones included
+
+
+def images(logits, target, pixel_weights=None, *, class_axis=1, ignore_index=None):
+    """Take the batch apart into its images, and drop what is ignored."""
+    logits = np.asarray(logits, dtype=np.float64)
+    target = np.asarray(target)
+    logits_last = np.moveaxis(logits, class_axis, -1)
+    batch, classes = logits_last.shape[0], logits_last.shape[-1]
+    pixels_shape = logits_last.shape[:-1]
+    size = int(np.prod(pixels_shape[1:]))
+    logits_last = logits_last.reshape(batch, size, classes)
+
+    if ignore_index is None:
+        ignore_index = ()
+    elif isinstance(ignore_index, int):
+        ignore_index = (ignore_index,)
+    is_ignored = np.zeros(target.shape, dtype=bool)
+    for value in ignore_index:
+        is_ignored |= target == value
+
+    if target.shape == logits.shape:  # one- or multi-hot, or probabilities
+        g = np.moveaxis(target, class_axis, -1).reshape(batch, size, classes).astype(np.float64)
+        counted = ~np.moveaxis(is_ignored, class_axis, -1).reshape(batch, size, classes)
+    else:  # labels, or the mask of the only class
+        assert target.shape == pixels_shape
+        labels = target.reshape(batch, size)
+        g = np.zeros((batch, size, classes))
+        for b, i in np.ndindex(batch, size):
+            if classes == 1:
+                g[b, i, 0] = labels[b, i]
+            elif 0 <= labels[b, i] < classes:
+                g[b, i, int(labels[b, i])] = 1.0
+        counted = np.repeat(~is_ignored.reshape(batch, size, 1), classes, axis=2)
+
+    if pixel_weights is None:
+        weights = np.ones((batch, size))
+    else:
+        assert pixel_weights.shape == pixels_shape
+        weights = pixel_weights.reshape(batch, size).astype(np.float64)
+
+    result = []
+    for b in range(batch):
+        keep = np.flatnonzero(np.any(counted[b], axis=1) & (weights[b] != 0))
+        result.append(
+            Image(logits_last[b, keep], g[b, keep], weights[b, keep], counted[b, keep], keep, size)
+        )
+    return result
+
+
+def join(parts, classes):
+    """All images as one, for sums over the batch."""
+    return Image(
+        np.concatenate([np.zeros((0, classes)), *(part.logits for part in parts)]),
+        np.concatenate([np.zeros((0, classes)), *(part.target for part in parts)]),
+        np.concatenate([np.zeros(0), *(part.weights for part in parts)]),
+        np.concatenate([np.zeros((0, classes), bool), *(part.counted for part in parts)]),
+        np.zeros(0),
+        sum(part.size for part in parts),
+    )
+
+
+def per_class(value, classes):
+    """An option that is a number, or one number a class."""
+    return np.full(classes, value) if np.isscalar(value) else np.asarray(value, dtype=np.float64)
+
+
+# --- activations, accurate in every corner --------------------------------------------------------
+
+
+def log_sum_exp(x):
+    """log Σ exp over the last axis."""
+    highest = np.max(x, axis=-1, keepdims=True)
+    highest = np.where(np.isfinite(highest), highest, 0.0)
+    with np.errstate(divide="ignore"):  # nothing but -inf: the logarithm of 0
+        return np.log(np.sum(np.exp(x - highest), axis=-1)) + highest[..., 0]
+
+
+def softplus(x):
+    """log(1 + exp x)."""
+    return np.where(x > 0, x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def log_probabilities(logits, activation):
+    """log p and log(1-p) of every pixel and class."""
+    if activation == "softmax":
+        # The softmax of a class is the sigmoid of its logit less the log-sum-exp of the others.
+        others = [log_sum_exp(np.delete(logits, c, axis=1)) for c in range(logits.shape[1])]
+        logits = logits - np.stack(others, axis=1)
+        activation = "sigmoid"
+    if activation == "sigmoid":
+        return -softplus(-logits), -softplus(logits)
+    assert activation is None
+    with np.errstate(divide="ignore"):
+        return np.log(logits), np.log1p(-logits)
+
+
+def probabilities(logits, activation):
+    """The probability of every pixel and class."""
+    if activation is None:
+        return logits
+    return np.exp(log_probabilities(logits, activation)[0])
+
+
+def product(factor, term):
+    """factor * term, where a factor of 0 is 0 whatever the term is."""
+    return np.where(factor == 0.0, 0.0, factor * np.where(factor == 0.0, 0.0, term))
+
+
+# --- losses with one number a pixel ---------------------------------------------------------------
+
+
+def _reduce_pixels(logits, parts, terms, divisor_of, *, class_axis, reduction):
+    """`terms[b]`: the weighted loss of the counted pixels of image b, one number a pixel."""
+    if reduction == "none":
+        batch = len(parts)
+        shape = np.moveaxis(np.asarray(logits), class_axis, -1).shape[:-1]
+        result = np.zeros((batch, int(np.prod(shape[1:]))))
+        for b, part in enumerate(parts):
+            result[b, part.index] = terms[b]
+        return result.reshape(shape)
+    total = sum(float(np.sum(term)) for term in terms)
+    if reduction == "sum":
+        return total
+    divisor = sum(divisor_of(part) for part in parts)
+    return total / divisor if divisor != 0 else 0.0
+
+
+def _pixel_loss(
+    logits,
+    target,
+    pixel_weights,
+    element_loss,
+    *,
+    activation,
+    class_axis,
+    ignore_index,
+    class_weights,
+    include_background,
+    reduction,
+    normalize,
+):
+    """Cross entropy and focal loss: they differ in the loss of one pixel and class only."""
+    parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
+    classes = np.asarray(logits).shape[class_axis]
+    binary = activation == "sigmoid" or (activation is None and classes == 1)
+    omega = np.ones(classes) if class_weights is None else np.asarray(class_weights, float)
+    member = np.ones(classes)  # 0 for a class left out
+    if not include_background:
+        member[0] = 0.0
+
+    terms = []
+    for part in parts:
+        log_p, log_q = log_probabilities(part.logits, activation)
+        factor = part.weights[:, np.newaxis] * part.counted * omega * member
+        terms.append(np.sum(element_loss(part.target, log_p, log_q, factor, binary), axis=1))
+
+    def divisor_of(part):
+        weights = part.weights[:, np.newaxis] * part.counted
+        if binary:
+            return {
+                "weights": np.sum(weights * omega * member),
+                "valid": np.sum(weights * member),
+                "all": part.size * np.sum(member),
+            }[normalize]
+        return {
+            "weights": np.sum(weights * omega * member * part.target),
+            "valid": np.sum(part.weights),
+            "all": part.size,
+        }[normalize]
+
+    return _reduce_pixels(
+        logits, parts, terms, divisor_of, class_axis=class_axis, reduction=reduction
+    )
+
+
+def cross_entropy(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    label_smoothing=0.0,
+    pos_weight=None,
+    normalize="weights",
+):
+    """Cross entropy: −Σ_c q_c log p_c, or with a sigmoid one binary cross entropy a class."""
+    classes = np.asarray(logits).shape[class_axis]
+    positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)
+        loss = product(factor * smoothed * positive, -log_p)
+        if binary:
+            loss = loss + product(factor * (1 - smoothed), -log_q)
+        return loss
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+    )
+
+
+def focal(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    gamma=2.0,
+    alpha=None,
+    normalize="valid",
+):
+    """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
+    classes = np.asarray(logits).shape[class_axis]
+    gamma = per_class(gamma, classes)
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        on = np.ones(classes) if alpha is None else per_class(alpha, classes)
+        off = np.ones(classes) if alpha is None else 1 - on
+        loss = product(factor * on * g, np.exp(log_q) ** gamma * -log_p)
+        if binary:
+            loss = loss + product(factor * off * (1 - g), np.exp(log_p) ** gamma * -log_q)
+        return loss
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+    )
+
+
+# --- losses with one number a class ---------------------------------------------------------------
+
+
+def _class_loss(
+    logits,
+    target,
+    pixel_weights,
+    loss_of_class,
+    *,
+    class_axis,
+    ignore_index,
+    class_weights,
+    include_background,
+    reduction,
+    pool,
+    absent,
+):
+    """Overlap and Lovász losses: they differ in the loss of one class only.
+
+    `loss_of_class(logits, g, w, c)` gets all logits of the pixels, and of class c the target and
+    the weights, where the pixels that are ignored for class c are gone.
+    """
+    logits = np.asarray(logits)
+    classes = logits.shape[class_axis]
+    parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
+    groups = parts if pool == "image" else [join(parts, classes)]
+    omega = np.ones(classes) if class_weights is None else np.asarray(class_weights, float)
+
+    table = np.zeros((len(groups), classes))  # the weighted loss, 0 where a class is left out
+    divisors = np.zeros(len(groups))
+    for row, part in enumerate(groups):
+        for c in range(classes):
+            rows = part.counted[:, c]
+            g, w = part.target[rows, c], part.weights[rows]
+            is_absent = np.sum(w * g) == 0
+            if (c == 0 and not include_background) or (is_absent and absent == "skip"):
+                continue
+            divisors[row] += omega[c]
+            if not (is_absent and absent == "zero"):
+                table[row, c] = omega[c] * loss_of_class(part.logits[rows], g, w, c)
+
+    if reduction == "none":
+        return table if pool == "image" else table[0]
+    if reduction == "sum":
+        return float(np.sum(table))
+    means = [
+        np.sum(row) / divisor for row, divisor in zip(table, divisors, strict=True) if divisor > 0
+    ]
+    return float(np.mean(means)) if means else 0.0
+
+
+def _overlap(
+    coefficient,
+    logits,
+    target,
+    pixel_weights,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+    smooth=0.0,
+    power=1,
+    intersection="l1",
+):
+    """1 − `coefficient(T, FP, FN, smooth of the numerator, smooth of the denominator)`."""
+    numerator, denominator = (smooth, smooth) if np.isscalar(smooth) else smooth
+    soft = np.issubdtype(np.asarray(target).dtype, np.floating)
+
+    def loss_of_class(logits, g, w, c):
+        p = probabilities(logits, activation)[:, c]
+        if power == 2:
+            t, fp, fn = p * g, p * (p - g), g * (g - p)
+        elif soft and intersection == "l1":
+            t, fp, fn = np.minimum(p, g), np.maximum(p - g, 0), np.maximum(g - p, 0)
+        else:
+            t, fp, fn = p * g, p * (1 - g), (1 - p) * g
+        above, below = coefficient(np.sum(w * t), np.sum(w * fp), np.sum(w * fn))
+        above, below = above + numerator, below + denominator
+        return 0.0 if above == 0 and below == 0 else 1 - above / below
+
+    return _class_loss(
+        logits,
+        target,
+        pixel_weights,
+        loss_of_class,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+    )
+
+
+def dice(logits, target, pixel_weights=None, **options):
+    """Dice: 1 − 2T/(P+G)."""
+    return _overlap(
+        lambda t, fp, fn: (2 * t, 2 * t + fp + fn), logits, target, pixel_weights, **options
+    )
+
+
+def jaccard(logits, target, pixel_weights=None, **options):
+    """Jaccard: 1 − T/(P+G−T)."""
+    return _overlap(lambda t, fp, fn: (t, t + fp + fn), logits, target, pixel_weights, **options)
+
+
+def tversky(logits, target, pixel_weights=None, *, fp_weight=0.5, fn_weight=0.5, **options):
+    """Tversky (Salehi et al. 2017): 1 − T/(T + a·FP + b·FN)."""
+    return _overlap(
+        lambda t, fp, fn: (t, t + fp_weight * fp + fn_weight * fn),
+        logits,
+        target,
+        pixel_weights,
+        **options,
+    )
+
+
+def jaccard_of_set(mistaken, g, w):
+    """The Jaccard loss when just the pixels of the set `mistaken` are predicted wrongly."""
+    foreground = sum(w[i] * g[i] for i in range(len(g)))
+    missed = sum(w[i] * g[i] for i in mistaken)
+    invented = sum(w[i] * (1 - g[i]) for i in mistaken)
+    union = foreground + invented
+    return (missed + invented) / union if union > 0 else 0.0
+
+
+def lovasz_extension(errors, g, w):
+    """Σ m_i ΔJ_i over the pixels by falling error (Berman et al. 2018, equation 8)."""
+    order = sorted(range(len(errors)), key=lambda i: -errors[i])
+    total = 0.0
+    before = 0.0
+    for k in range(len(order)):
+        after = jaccard_of_set(order[: k + 1], g, w)
+        total += errors[order[k]] * (after - before)
+        before = after
+    return total
+
+
+def lovasz_softmax(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+):
+    """Lovász-Softmax: the extension of the Jaccard loss at the errors |g − p|."""
+
+    def loss_of_class(logits, g, w, c):
+        p = probabilities(logits, activation)[:, c]
+        return lovasz_extension(np.abs(g - p), g, w)
+
+    return _class_loss(
+        logits,
+        target,
+        pixel_weights,
+        loss_of_class,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+    )
+
+
+def lovasz_hinge(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="keep",
+):
+    """Lovász hinge: the extension of the Jaccard loss at the errors max(0, 1 − z·sign)."""
+
+    def loss_of_class(logits, g, w, c):
+        margin = logits[:, c] * (2 * g - 1)
+        return lovasz_extension(np.maximum(0, 1 - margin), g, w)
+
+    return _class_loss(
+        logits,
+        target,
+        pixel_weights,
+        loss_of_class,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+    )
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "jaccard": jaccard,
+    "tversky": tversky,
+    "lovasz_softmax": lovasz_softmax,
+    "lovasz_hinge": lovasz_hinge,
+}
+
+
+def weighted_sum(terms, logits, target, pixel_weights=None):
+    """The sum over `terms`, each a weight, the name of a loss and its options."""
+    return sum(
+        weight * LOSSES[name](logits, target, pixel_weights, **options)
+        for weight, name, options in terms
+    )
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def _coefficient(
+    loss, prediction, target, pixel_weights, *, num_classes=None, class_axis=1, **options
+):
+    prediction = np.asarray(prediction)
+    if not np.issubdtype(prediction.dtype, np.floating):
+        # Masks and labels become one-hot probabilities; their class axis is put last.
+        if prediction.dtype == bool:
+            prediction = prediction[..., np.newaxis].astype(np.float64)
+        else:
+            prediction = (prediction[..., np.newaxis] == np.arange(num_classes)).astype(np.float64)
+        class_axis = -1
+    options = {"activation": None, "class_axis": class_axis, **options}
+    reduction = options.pop("reduction", "mean")
+    per_class_loss = loss(prediction, target, pixel_weights, reduction="none", **options)
+    if reduction == "none":
+        return 1 - per_class_loss
+    if reduction == "mean":
+        return 1 - loss(prediction, target, pixel_weights, reduction="mean", **options)
+    # The number of counted classes is what a loss of 1 for each of them would sum to.
+    ones = _class_loss(
+        prediction,
+        target,
+        pixel_weights,
+        lambda *_: 1.0,
+        class_axis=class_axis,
+        ignore_index=options.get("ignore_index"),
+        class_weights=None,
+        include_background=options.get("include_background", True),
+        reduction="none",
+        pool=options.get("pool", "batch"),
+        absent="skip" if options.get("absent", "skip") == "skip" else "keep",
+    )
+    return float(np.sum(ones * (1 - per_class_loss)))
+
+
+def dice_coefficient(prediction, target, pixel_weights=None, **options):
+    """Dice coefficient of masks, labels or probabilities."""
+    return _coefficient(dice, prediction, target, pixel_weights, **options)
+
+
+def jaccard_index(prediction, target, pixel_weights=None, **options):
+    """Jaccard index of masks, labels or probabilities."""
+    return _coefficient(jaccard, prediction, target, pixel_weights, **options)
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+def numerical_gradient(function, logits, step=2e-6):
+    """Central differences; right to about 1e-9 where `function` is smooth and of size 1."""
+    logits = np.array(logits, dtype=np.float64)
+    gradient = np.zeros_like(logits)
+    for index in np.ndindex(logits.shape):
+        centre = logits[index]
+        logits[index] = centre + step
+        above = function(logits)
+        logits[index] = centre - step
+        gradient[index] = (above - function(logits)) / (2 * step)
+        logits[index] = centre
+    return gradient

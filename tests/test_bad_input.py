@@ -1,0 +1,531 @@
+"""Bad input: which exception comes, and that its message names the argument."""
+
+import re
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests.backends import BACKENDS
+from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+
+each_class = pytest.mark.parametrize("name", CLASSES)
+CLASS_LOSSES = (*OVERLAP_LOSSES, *LOVASZ_LOSSES)
+NAN, INF = float("nan"), float("inf")
+
+
+def make(name, **options):
+    return getattr(al, CLASSES[name])(**options)
+
+
+def says(argument, *words):
+    """A message with the argument in backticks, and these words after it."""
+    return ".*".join([f"`{argument}`", *map(re.escape, words)])
+
+
+@pytest.fixture
+def inputs(library):
+    """Logits (2, 3, 3, 4) and labels of each library."""
+    logits, target, _ = library.inputs(Data(seed=81), "float64")
+    return logits, target
+
+
+# --- options --------------------------------------------------------------------------------------
+
+WRONG_OPTIONS = [
+    *[
+        (tuple(CLASSES), option, value, error)
+        for option, value, error in [
+            ("class_axis", 1.0, TypeError),
+            ("class_axis", "1", TypeError),
+            ("class_axis", True, TypeError),
+            ("class_axis", None, TypeError),
+            ("ignore_index", 255.0, TypeError),
+            ("ignore_index", "255", TypeError),
+            ("ignore_index", True, TypeError),
+            ("ignore_index", (255, 0.5), TypeError),
+            ("ignore_index", (255, True), TypeError),
+            ("class_weights", 1.0, TypeError),
+            ("class_weights", "123", TypeError),
+            ("class_weights", (1.0, "2"), TypeError),
+            ("class_weights", (1.0, None), TypeError),
+            ("class_weights", (1.0, True), TypeError),
+            ("class_weights", (1.0, -1.0), ValueError),
+            ("class_weights", (1.0, NAN), ValueError),
+            ("class_weights", (1.0, INF), ValueError),
+            ("class_weights", (0.0, 0.0), ValueError),
+            ("class_weights", (), ValueError),
+            ("class_weights", np.ones((2, 2)), TypeError),
+            ("include_background", 1, TypeError),
+            ("include_background", "no", TypeError),
+            ("include_background", None, TypeError),
+            ("reduction", "average", ValueError),
+            ("reduction", "Mean", ValueError),
+            ("reduction", None, ValueError),
+        ]
+    ],
+    *[
+        (tuple(name for name in CLASSES if name != "lovasz_hinge"), "activation", value, ValueError)
+        for value in ("tanh", "Softmax", "none")
+    ],
+    *[(PIXEL_LOSSES, "normalize", value, ValueError) for value in ("batch", None, "Valid")],
+    *[
+        (("cross_entropy",), option, value, error)
+        for option, value, error in [
+            ("label_smoothing", -0.1, ValueError),
+            ("label_smoothing", 1.1, ValueError),
+            ("label_smoothing", NAN, ValueError),
+            ("label_smoothing", "0.1", TypeError),
+            ("label_smoothing", True, TypeError),
+            ("label_smoothing", None, TypeError),
+            ("pos_weight", 2.0, ValueError),  # with a softmax
+        ]
+    ],
+    *[
+        (("focal",), option, value, error)
+        for option, value, error in [
+            ("gamma", -1.0, ValueError),
+            ("gamma", NAN, ValueError),
+            ("gamma", INF, ValueError),
+            ("gamma", "2", TypeError),
+            ("gamma", None, TypeError),
+            ("gamma", (1.0, -1.0), ValueError),
+            ("gamma", (1.0, "2"), TypeError),
+            ("alpha", -0.1, ValueError),
+            ("alpha", NAN, ValueError),
+            ("alpha", "0.25", TypeError),
+            ("alpha", (0.5, -1.0), ValueError),
+        ]
+    ],
+    *[
+        (CLASS_LOSSES, option, value, ValueError)
+        for option, value in [
+            ("pool", "pixel"),
+            ("pool", None),
+            ("absent", "ignore"),
+            ("absent", None),
+            ("absent", True),
+        ]
+    ],
+    *[
+        (OVERLAP_LOSSES, option, value, error)
+        for option, value, error in [
+            ("smooth", -1.0, ValueError),
+            ("smooth", NAN, ValueError),
+            ("smooth", INF, ValueError),
+            ("smooth", "1", TypeError),
+            ("smooth", None, TypeError),
+            ("smooth", (1.0,), ValueError),
+            ("smooth", (1.0, 1.0, 1.0), ValueError),
+            ("smooth", (1.0, -1.0), ValueError),
+            ("power", 3, ValueError),
+            ("power", 0, ValueError),
+            ("power", "2", ValueError),
+            ("power", True, ValueError),
+            ("intersection", "sum", ValueError),
+            ("intersection", None, ValueError),
+        ]
+    ],
+    *[
+        (("tversky",), option, value, error)
+        for option in ("fp_weight", "fn_weight")
+        for value, error in [
+            (-0.1, ValueError),
+            (NAN, ValueError),
+            (INF, ValueError),
+            ("1", TypeError),
+            (None, TypeError),
+            (True, TypeError),
+        ]
+    ],
+    *[
+        (LOVASZ_LOSSES, "bins", value, error)
+        for value, error in [
+            (0, ValueError),
+            (-1, ValueError),
+            (2.5, TypeError),
+            ("many", TypeError),
+            (True, TypeError),
+            (256, NotImplementedError),
+        ]
+    ],
+]
+
+
+@pytest.mark.parametrize(("names", "option", "value", "error"), WRONG_OPTIONS)
+def test_wrong_options(names, option, value, error):
+    for name in names:
+        with pytest.raises(error, match=says(option)):
+            make(name, **{option: value})
+        with pytest.raises(error, match=says(option)):
+            getattr(al, f"{name}_loss")(
+                np.zeros((1, 3, 2)), np.ones((1, 2), int), **{option: value}
+            )
+
+
+def test_options_that_exclude_each_other():
+    with pytest.raises(ValueError, match=says("alpha", "0 to 1")):
+        al.FocalLoss(activation="sigmoid", alpha=1.5)
+    with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
+        al.CrossEntropyLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match="`fp_weight` and `fn_weight`"):
+        al.TverskyLoss(fp_weight=0, fn_weight=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(-1.0, ValueError), (0.0, ValueError), (NAN, ValueError), (INF, ValueError), ("1", TypeError)],
+)
+def test_wrong_pos_weight(value, error):
+    with pytest.raises(error, match=says("pos_weight")):
+        al.CrossEntropyLoss(activation="sigmoid", pos_weight=value)
+
+
+@each_class
+def test_an_unknown_option(name):
+    with pytest.raises(TypeError, match="unknown"):
+        make(name, unknown=1)
+    with pytest.raises(TypeError, match="positional"):
+        getattr(al, CLASSES[name])(1)
+
+
+@each_class
+def test_options_come_in_many_kinds(name, torch):
+    """Lists, arrays, tensors and numbers of other libraries become tuples and plain numbers."""
+    expected = make(name, class_weights=(1.0, 2.0, 3.0), ignore_index=(0, 255), class_axis=-1)
+    for weights in ([1, 2, 3], np.array([1, 2, 3]), torch.tensor([1.0, 2.0, 3.0]), range(1, 4)):
+        loss = make(
+            name,
+            class_weights=weights,
+            ignore_index=np.asarray([0, 255], dtype="uint8"),
+            class_axis=np.int32(-1),
+        )
+        assert loss == expected
+        assert hash(loss) == hash(expected)
+        assert repr(loss) == repr(expected)
+    assert make(name, ignore_index=np.uint8(255)) == make(name, ignore_index=255)
+    assert make(name, ignore_index=torch.tensor(255)) == make(name, ignore_index=255)
+    assert type(make(name, ignore_index=np.uint8(255)).ignore_index) is int
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        (al.CrossEntropyLoss, "label_smoothing"),
+        (al.FocalLoss, "gamma"),
+        (al.FocalLoss, "alpha"),
+        (al.DiceLoss, "smooth"),
+        (al.TverskyLoss, "fp_weight"),
+        (al.TverskyLoss, "fn_weight"),
+    ],
+)
+def test_numbers_come_in_many_kinds(kind, option, torch):
+    expected = kind(**{option: 0.25})
+    for number in (np.float32, np.float64, Fraction, np.asarray, torch.tensor):
+        loss = kind(**{option: number(0.25)})
+        assert loss == expected
+        assert type(getattr(loss, option)) is float
+
+
+def test_rows_of_numbers_come_in_many_kinds():
+    assert al.FocalLoss(gamma=[1, 2], alpha=np.array([1, 2])) == al.FocalLoss(
+        gamma=(1.0, 2.0), alpha=(1.0, 2.0)
+    )
+    assert al.DiceLoss(smooth=np.array([0, 1])) == al.DiceLoss(smooth=(0.0, 1.0))
+    sigmoid = al.CrossEntropyLoss(activation="sigmoid", pos_weight=[1, 2])
+    assert hash(sigmoid) == hash(al.CrossEntropyLoss(activation="sigmoid", pos_weight=(1.0, 2.0)))
+
+
+# --- arrays ---------------------------------------------------------------------------------------
+
+
+@each_class
+def test_lists_and_numbers(name, inputs):
+    logits, target = inputs
+    loss = make(name)
+    for bad in ([[0.0, 1.0]], 1.0, "logits"):
+        with pytest.raises(TypeError, match=says("logits")):
+            loss(bad, target)
+        with pytest.raises(TypeError, match=says("target")):
+            loss(logits, bad)
+    with pytest.raises(TypeError, match=says("pixel_weights")):
+        loss(logits, target, pixel_weights=[1.0])
+
+
+def test_none_in_place_of_an_array(inputs):
+    with pytest.raises(TypeError, match=says("target")):
+        al.DiceLoss()(inputs[0], None)
+    with pytest.raises(TypeError, match=says("logits")):
+        al.DiceLoss()(None, inputs[1])
+
+
+@each_class
+def test_mixed_libraries(name, torch, jax):
+    logits, target, weights = Data(weights="float", seed=82).build()
+    loss = make(name)
+    for function in (loss, loss.value_and_grad):
+        for convert in (torch.tensor, jax.numpy.asarray):
+            with pytest.raises(TypeError, match=says("logits", "`target`")):
+                function(convert(logits), target)
+            with pytest.raises(TypeError, match=says("logits", "`target`")):
+                function(logits, convert(target))
+            with pytest.raises(TypeError, match=says("logits", "`pixel_weights`")):
+                function(logits, target, pixel_weights=convert(weights))
+
+
+def test_mixed_devices():
+    xp = pytest.importorskip("array_api_strict")
+    first, other = BACKENDS["strictest"], BACKENDS["strict-device1"]
+    arrays = Data(weights="float", seed=83).build()
+    assert xp.Device("device1") == other.device
+    z, t, _ = first.on(arrays)
+    z2, t2, w2 = other.on(arrays)
+    for loss in (al.CrossEntropyLoss(), al.DiceLoss()):
+        with pytest.raises(ValueError, match=says("target", "device1")):
+            loss(z, t2)
+        with pytest.raises(ValueError, match=says("target", "device")):
+            loss(z2, t)
+        with pytest.raises(ValueError, match=says("pixel_weights", "device1")):
+            loss(z, t, pixel_weights=w2)
+
+
+def test_mixed_devices_of_torch(torch):
+    z, t = torch.zeros(2, 3, 4), torch.zeros(2, 4, dtype=torch.int64)
+    with pytest.raises(ValueError, match=says("target", "meta")):
+        al.CrossEntropyLoss()(z, t.to("meta"))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "complex64"])
+@each_class
+def test_logits_that_are_not_floating(name, dtype):
+    target = np.zeros((2, 4), dtype=int)
+    for function in (make(name), make(name).value_and_grad):
+        with pytest.raises(TypeError, match=says("logits", "floating", dtype)):
+            function(np.zeros((2, 3, 4), dtype=dtype), target)
+
+
+def test_logits_that_are_not_floating_anywhere(library):
+    logits, target = (library.asarray(np.zeros(s, dtype=int)) for s in ((2, 3, 4), (2, 4)))
+    with pytest.raises(TypeError, match=says("logits", "floating")):
+        al.CrossEntropyLoss()(logits, target)
+
+
+@each_class
+def test_targets_of_wrong_kinds(name):
+    logits = np.zeros((2, 3, 4))
+    with pytest.raises(TypeError, match=says("target", "integer", "float64")):
+        make(name)(logits, np.zeros((2, 4)))  # labels that someone made floating
+    with pytest.raises(TypeError, match=says("target", "complex")):
+        make(name)(logits, np.zeros((2, 3, 4), dtype=complex))
+    with pytest.raises(TypeError, match=says("pixel_weights", "floating or bool", "int")):
+        make(name)(logits, np.zeros((2, 4), int), pixel_weights=np.ones((2, 4), int))
+
+
+WRONG_SHAPES = {
+    # Everything here would broadcast, or count by position.
+    "no batch": (4,),
+    "one image": (1, 4),
+    "one pixel": (2, 1),
+    "classes last": (2, 4, 3),
+    "a class axis of one": (2, 1, 4),
+    "another axis": (2, 4, 1, 1),
+    "none": (),
+}
+
+
+@pytest.mark.parametrize("shape", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+def test_targets_of_wrong_shapes(shape, library):
+    logits = library.asarray(np.zeros((2, 3, 4)), library.dtypes[0])
+    for kind in (int, float):
+        target = library.asarray(np.zeros(shape, dtype=kind), library.dtypes[0])
+        for name in CLASSES:
+            with pytest.raises(ValueError, match=says("target", "shape", str(shape))):
+                make(name)(logits, target)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 1), (2, 1, 4), (2, 3, 4), ()])
+def test_pixel_weights_of_wrong_shapes(shape, library):
+    logits = library.asarray(np.zeros((2, 3, 4)), library.dtypes[0])
+    target = library.asarray(np.zeros((2, 4), dtype=int))
+    for kind in (float, bool):
+        weights = library.asarray(np.ones(shape, dtype=kind), library.dtypes[0])
+        for name in CLASSES:
+            with pytest.raises(ValueError, match=says("pixel_weights", "shape", str(shape))):
+                make(name)(logits, target, pixel_weights=weights)
+
+
+@each_class
+def test_logits_of_wrong_shapes(name):
+    with pytest.raises(ValueError, match=says("logits", "axis")):
+        make(name)(np.zeros(3), np.zeros((), dtype=int))
+    with pytest.raises(ValueError, match=says("logits", "class")):
+        make(name)(np.zeros((2, 0, 4)), np.zeros((2, 4), dtype=int))
+    for axis in (3, -4):
+        with pytest.raises(ValueError, match=says("class_axis", str(axis))):
+            make(name, class_axis=axis)(np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int))
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [-1, 3, 255, -100])
+@each_class
+def test_labels_outside_the_classes(name, label, library):
+    logits, target, _ = Data(seed=84).build()
+    target[0, 1, 2] = label
+    logits, target = library.on((logits, target), library.dtypes[0])
+    for function in (make(name, ignore_index=7), make(name).value_and_grad):
+        with pytest.raises(ValueError, match=says("target", "0 to 2", str(label))):
+            function(logits, target)
+
+
+@pytest.mark.parametrize("target_dtype", ["uint8", "int8", "uint16"])
+def test_labels_outside_the_classes_of_every_type(target_dtype, library):
+    target = np.zeros((1, 4), dtype=target_dtype)
+    target[0, 1] = 100
+    logits = library.asarray(np.zeros((1, 3, 4)), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("target", "0 to 2", "100")):
+        al.DiceLoss()(logits, library.asarray(target))
+
+
+@each_class
+def test_hot_values_beyond_1(name, library):
+    logits, target, _ = Data(target="multi-hot", seed=85).build()
+    target[0, 1, 2, 0] = 2
+    logits, target = library.on((logits, target), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("target", "0 to 1", "2")):
+        make(name)(logits, target)
+
+
+@each_class
+def test_a_mask_beyond_1(name, library):
+    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    logits, target, _ = Data(classes=1, target_dtype="uint8", seed=86).build()
+    target[0, 1, 2] = 255  # as image editors save masks
+    logits, target = library.on((logits, target), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("target", "0 to 1", "255")):
+        make(name, **options)(logits, target)
+
+
+@each_class
+def test_negative_pixel_weights(name, library):
+    logits, target, weights = Data(weights="float", seed=87).build()
+    weights[0, 1, 2] = -0.5
+    logits, target, weights = library.on((logits, target, weights), library.dtypes[0])
+    for function in (make(name), make(name).value_and_grad):
+        with pytest.raises(ValueError, match=says("pixel_weights", "negative", "-0.5")):
+            function(logits, target, pixel_weights=weights)
+
+
+# --- options that do not fit the arrays -----------------------------------------------------------
+
+
+def test_one_class_with_softmax(library):
+    logits = library.asarray(np.zeros((2, 1, 4)), library.dtypes[0])
+    target = library.asarray(np.zeros((2, 4), dtype=int))
+    for name in CLASSES:
+        if name != "lovasz_hinge":
+            with pytest.raises(ValueError, match=says("activation", "sigmoid")):
+                make(name)(logits, target)
+
+
+@each_class
+def test_one_class_without_background(name):
+    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    loss = make(name, include_background=False, **options)
+    with pytest.raises(ValueError, match=says("include_background")):
+        loss(np.zeros((2, 1, 4)), np.zeros((2, 4), dtype=int))
+
+
+def test_ignore_index_with_a_floating_target(library):
+    logits, target, _ = library.inputs(Data(target="soft", seed=88), library.dtypes[0])
+    for name in CLASSES:
+        with pytest.raises(ValueError, match=says("ignore_index", "`pixel_weights`")):
+            make(name, ignore_index=255)(logits, target)
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+@each_class
+def test_class_weights_of_wrong_length(name, length, library):
+    logits, target, _ = library.inputs(Data(seed=89), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("class_weights", "3", str(length))):
+        make(name, class_weights=(1.0,) * length)(logits, target)
+
+
+@pytest.mark.parametrize("option", ["gamma", "alpha", "pos_weight"])
+def test_other_numbers_of_wrong_length(option):
+    kind = al.CrossEntropyLoss if option == "pos_weight" else al.FocalLoss
+    loss = kind(activation="sigmoid", **{option: (0.5, 0.5)})
+    with pytest.raises(ValueError, match=says(option, "3", "2")):
+        loss(np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int))
+
+
+def test_pos_weight_of_exclusive_probabilities():
+    loss = al.CrossEntropyLoss(activation=None, pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("pos_weight")):
+        loss(np.full((2, 3, 4), 1 / 3), np.zeros((2, 4), dtype=int))
+
+
+@each_class
+def test_value_and_grad_of_a_map(name):
+    loss = make(name, reduction="none")
+    with pytest.raises(ValueError, match=says("reduction", "none")):
+        loss.value_and_grad(np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int))
+    with pytest.raises(ValueError, match=says("reduction", "none")):
+        (2 * loss).value_and_grad(np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int))
+
+
+@pytest.mark.parametrize("name", LOVASZ_LOSSES)
+def test_sorting_cannot_be_reduced_over_devices(name, library):
+    logits, target, _ = library.inputs(Data(seed=90), library.dtypes[0])
+    for loss in (make(name), al.CrossEntropyLoss() + make(name)):
+        with pytest.raises((ValueError, NotImplementedError), match=says("all_reduce", "pool")):
+            loss(logits, target, all_reduce=lambda totals: totals)
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def test_sums_that_mix_reductions():
+    with pytest.raises(ValueError, match=says("reduction", "none")):
+        al.CrossEntropyLoss(reduction="none") + al.DiceLoss()
+    with pytest.raises(ValueError, match=says("reduction", "none")):
+        sum([al.DiceLoss(), al.FocalLoss(), 2 * al.JaccardLoss(reduction="none")])
+
+
+def test_sums_of_results_of_different_shapes(inputs):
+    loss = al.CrossEntropyLoss(reduction="none") + al.DiceLoss(reduction="none")
+    with pytest.raises(ValueError, match=says("reduction", "shape")):
+        loss(*inputs)
+
+
+@pytest.mark.parametrize("other", [1, 1.0, None, "loss", al.DiceLoss, [al.DiceLoss()]])
+def test_what_cannot_be_added(other):
+    with pytest.raises(TypeError):
+        al.DiceLoss() + other
+    with pytest.raises(TypeError):
+        other + al.DiceLoss()
+
+
+@pytest.mark.parametrize("weight", ["2", None, [2.0], al.DiceLoss(), 2j, True])
+def test_what_a_loss_is_not_multiplied_by(weight):
+    with pytest.raises(TypeError):
+        al.DiceLoss() * weight
+    with pytest.raises(TypeError):
+        weight * al.DiceLoss()
+
+
+@pytest.mark.parametrize("weight", [NAN, INF, -INF])
+def test_weights_that_are_not_finite(weight):
+    with pytest.raises(ValueError, match=says("weights", "finite")):
+        weight * al.DiceLoss()
+
+
+def test_sums_made_by_hand():
+    with pytest.raises(ValueError, match=says("weights", "1")):
+        al.WeightedSum(losses=(al.DiceLoss(),), weights=(1.0, 2.0))
+    with pytest.raises(ValueError, match=says("weights")):
+        al.WeightedSum(losses=(), weights=())
+    with pytest.raises(TypeError, match=says("losses")):
+        al.WeightedSum(losses=("dice",), weights=(1.0,))

@@ -1,0 +1,378 @@
+"""`array-losses compare`: what it reads, what it refuses, and a small run from end to end."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from array_losses.cli import brain, compare, images
+from array_losses.cli.main import main
+from array_losses.testing.framework import named
+
+# The framework sessions of nox have no `compare` extra; the session `agreement` has everything.
+for package in ("scipy", "matplotlib", "rich", "nibabel", "nilearn", "PIL", "tifffile"):
+    pytest.importorskip(package)
+nibabel, tifffile, Image = map(import_module, ("nibabel", "tifffile", "PIL.Image"))
+classifier = import_module("array_losses.cli.classifier")
+features = import_module("array_losses.cli.features")
+
+HEIGHT, WIDTH = 48, 64
+TWO = "--losses=ce,dice"
+
+
+def blobs(shape):
+    """Return an image with noise and its mask of three labels, the last one rare."""
+    generator = np.random.default_rng(0)
+    waves = sum(
+        np.sin(np.linspace(0, cycles, length)).reshape(
+            [-1 if a == axis else 1 for a in range(len(shape))]
+        )
+        for axis, (length, cycles) in enumerate(zip(shape, (9, 20, 30)[-len(shape) :], strict=True))
+    )
+    labels = np.digitize(waves, [0.0, 1.2]).astype(np.uint8)
+    return 60 + 70 * labels + generator.normal(size=shape) * 20, labels
+
+
+def save_png(path, array):
+    Image.fromarray(array.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def save_nifti(path, array):
+    # axes right, anterior, superior
+    nibabel.save(nibabel.Nifti1Image(array.astype(np.float32), np.eye(4)), path)
+
+
+SAVE = {
+    ".png": save_png,
+    ".tif": lambda path, array: tifffile.imwrite(path, array.astype(np.float32)),
+    ".npy": np.save,
+    ".nii": save_nifti,
+    ".nii.gz": save_nifti,
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write an image and a mask in some format; return their paths."""
+
+    def write(image, mask, suffix=".npy"):
+        paths = tmp_path / f"image{suffix}", tmp_path / f"mask{suffix}"
+        for path, array in zip(paths, (image, mask), strict=True):
+            SAVE[suffix](path, array)
+        return paths
+
+    return write
+
+
+@pytest.fixture
+def run(capsys, tmp_path):
+    """Run the command; return exit status, stdout and stderr."""
+
+    def command(*arguments):
+        output = tmp_path / "out.png"
+        status = main(["compare", *map(str, arguments), "--output", str(output)])
+        return status, *capsys.readouterr()
+
+    return command
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
+def test_reads_a_picture(files, suffix):
+    image, labels = blobs((HEIGHT, WIDTH))
+    scene = images.read_scene(*files(image, labels, suffix))
+    np.testing.assert_array_equal(scene.labels, labels[None])
+    assert scene.image.shape == (1, 1, HEIGHT, WIDTH)
+    assert np.corrcoef(scene.image.ravel(), image.ravel())[0, 1] > 0.999
+    assert scene.class_names == ("label 0", "label 1", "label 2")
+    assert 0.45 < scene.held_out.mean() < 0.55
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+def test_reads_a_volume_and_holds_out_every_other_slice(files, suffix):
+    image, labels = blobs((6, HEIGHT, WIDTH))
+    scene = images.read_scene(*files(image, labels, suffix))
+    np.testing.assert_array_equal(scene.labels, labels)
+    assert scene.held_out.all((1, 2)).tolist() == [False, True] * 3
+    assert not scene.held_out[::2].any()
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_reads_nifti_as_axial_slices_with_the_front_up(files, suffix):
+    image, labels = blobs((20, 24, 8))
+    scene = images.read_scene(*files(image, labels, suffix))
+    assert scene.labels.shape == (8, 24, 20)
+    assert scene.labels[3, 0, 5] == labels[5, 23, 3]
+    # a file with another order of axes is the same volume
+    turned = nibabel.Nifti1Image(labels[::-1].astype(np.float32), np.diag([-1, 1, 1, 1]))
+    other = files(image, labels, suffix)
+    nibabel.save(turned, other[1])
+    np.testing.assert_array_equal(images.read_scene(*other).labels, scene.labels)
+
+
+def test_takes_at_most_14_slices_of_a_volume_and_only_those_with_two_classes(files):
+    image, labels = blobs((40, 16, 18))
+    labels[:5] = 0
+    labels[35:] = 0
+    scene = images.read_scene(*files(image, labels))
+    assert len(scene.labels) == 14
+    assert scene.heights[0] == pytest.approx(5 / 39)
+    assert scene.heights[-1] == pytest.approx(34 / 39)
+
+
+def test_reads_colours_and_indexed_masks(tmp_path):
+    image, labels = blobs((HEIGHT, WIDTH))
+    save_png(tmp_path / "image.png", np.stack([image, image / 2, 255 - image], -1))
+    indexed = Image.fromarray(labels)
+    indexed.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
+    indexed.save(tmp_path / "mask.png")
+    scene = images.read_scene(tmp_path / "image.png", tmp_path / "mask.png")
+    assert scene.image.shape[0] == 3
+    np.testing.assert_array_equal(scene.labels[0], labels)
+
+
+def test_numbers_any_labels_and_leaves_out_the_ignored_ones(files):
+    image, labels = blobs((HEIGHT, WIDTH))
+    values = np.asarray([-3, 7, 255])[labels]
+    scene = images.read_scene(*files(image, values), ignore=[7])
+    assert scene.class_names == ("label -3", "label 255")
+    np.testing.assert_array_equal(scene.labels == images.IGNORED, values[None] == 7)
+    np.testing.assert_array_equal(scene.labels == 1, values[None] == 255)
+
+
+def test_thins_out_what_is_too_large_and_says_so(files, monkeypatch):
+    monkeypatch.setattr(images, "_MOST_PIXELS", 1000)
+    image, labels = blobs((HEIGHT, WIDTH))
+    scene = images.read_scene(*files(image, labels))
+    np.testing.assert_array_equal(scene.labels[0], labels[::2, ::2])
+    assert "1 in 2 pixels" in scene.split
+
+
+def _replaced(array, value):
+    array = array.astype(np.float64)
+    array[0, 0] = value
+    return array
+
+
+BAD = {
+    "shapes": (lambda i, m: (i, m[:-1]), "differ in shape"),
+    "a flat mask of a volume": (lambda i, m: (np.stack([i] * 5), m), "differ in shape"),
+    "fractions": (lambda i, m: (i, _replaced(m, 0.4)), "holds fractions"),
+    "a mask with NaN": (lambda i, m: (i, _replaced(m, np.nan)), "holds fractions"),
+    "an image with NaN": (lambda i, m: (_replaced(i, np.nan), m), "NaN or infinity"),
+    "the image as mask": (lambda i, _: (i, i.astype(int)), "is it the mask, and not the image"),
+    "one class": (lambda i, m: (i, np.zeros_like(m)), "fewer than two classes"),
+    "text": (lambda i, m: (i, m.astype(str)), "a mask holds integer labels"),
+    "complex": (lambda i, m: (i + 0j, m), "an image holds real numbers"),
+    "a colour mask": (lambda i, m: (i, np.stack([m, m, 2 * m], -1)), "is a colour picture"),
+    "one axis": (lambda i, m: (i[0], m[0]), "two or three axes"),
+    "a class in one tile": (lambda i, m: (i, _replaced(m, 9)), "leave it out with --ignore 9"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_status_2_and_one_line_for_files_that_cannot_be_used(files, run, case):
+    change, expected = BAD[case]
+    status, out, err = run(*files(*change(*blobs((HEIGHT, WIDTH)))))
+    assert (status, out) == (2, "")
+    assert err.startswith("array-losses compare: ")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("image.bmp", b"BM", "none of the formats"),
+        ("image.png", None, "no such file"),
+        ("image.png", b"no picture", "cannot be read"),
+        ("image.npy", b"no array", "cannot be read"),
+        ("image.nii.gz", b"no volume", "cannot be read"),
+    ],
+)
+def test_status_2_for_files_that_cannot_be_read(tmp_path, run, name, content, expected):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    status, out, err = run(tmp_path / name, tmp_path / name)
+    assert (status, out) == (2, "")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_status_2_for_an_image_without_a_mask(run):
+    status, _, err = run("image.png")
+    assert status == 2
+    assert "IMAGE and MASK go together" in err
+
+
+def test_status_2_and_the_extra_for_a_missing_package(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    status, _, err = run()
+    assert status == 2
+    assert 'pip install "array-losses[compare]"' in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["--losses=ce,dcie", "--losses=0*ce", "--steps=0", "--seed=-1", "--ignore=a"]
+)
+def test_mistakes_in_options_are_told(run, capsys, option):
+    with pytest.raises(SystemExit) as stop:
+        run(option)
+    assert stop.value.code == 2
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "loss"),
+    [
+        ("ce", "Cross entropy", al.CrossEntropyLoss()),
+        ("tversky", "Tversky", al.TverskyLoss(fp_weight=0.3, fn_weight=0.7)),
+        ("ce+0.5*hinge", "CE + 0.5 hinge", al.CrossEntropyLoss() + 0.5 * al.LovaszHingeLoss()),
+        ("2*focal", "2 Focal", 2 * al.FocalLoss()),
+    ],
+)
+def test_expressions_mean_losses(text, name, loss):
+    assert compare._loss(text) == (name, loss)
+
+
+def test_table_json_and_picture_of_a_small_run(files, run, tmp_path):
+    paths = files(*blobs((HEIGHT, WIDTH)))
+    status, out, err = run(*paths, TWO, "--steps=30", "--json", tmp_path / "out.json")
+    assert (status, err) == (0, "")
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width == 1760
+        assert len(picture.convert("RGB").getcolors(2**20)) > 50
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert [loss["name"] for loss in found["losses"]] == ["Cross entropy", "Dice"]
+    for loss in found["losses"]:
+        assert loss["accuracy"] > 0.9
+        assert loss["curve"]["mean_iou"][-1] == pytest.approx(loss["mean_iou"])
+        assert loss["mean_iou"] > loss["curve"]["mean_iou"][0]
+        row = next(line for line in out.splitlines() if line.startswith(f" {loss['name']} "))
+        assert f"{100 * loss['mean_iou']:.1f}" in row
+        assert f"{loss['loss']:.4f}" in row
+    assert "Highest mean IoU" in out
+    assert str(tmp_path / "out.png") in out
+
+
+def test_markdown_is_a_table_with_the_best_in_bold(files, run):
+    status, out, _ = run(*files(*blobs((HEIGHT, WIDTH))), TWO, "--steps=3", "--markdown")
+    assert status == 0
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert len({line.count("|") for line in table}) == 1
+    assert "**" in table[2] + table[3]
+
+
+@pytest.mark.parametrize("classes", [2, 15])
+def test_no_line_of_the_table_is_cut(files, run, classes):
+    image, _ = blobs((HEIGHT, WIDTH))
+    labels = np.arange(image.size).reshape(image.shape) % classes
+    status, out, _ = run(*files(image, labels), TWO, "--steps=1")
+    assert status == 0
+    assert "…" not in out
+    assert out.count(" Dice ") >= 1
+    for index in range(classes):
+        assert out.count(f"label {index}") >= 2
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_a_volume_in_nifti_from_end_to_end(files, run, tmp_path):
+    status, out, _ = run(*files(*blobs((24, 26, 6)), ".nii.gz"), TWO, "--steps=2")
+    assert status == 0
+    assert "every other one of 6 slices" in out
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_frameworks_come_to_the_same_model(files, framework):
+    pytest.importorskip(framework)
+    scene = images.read_scene(*files(*blobs((HEIGHT, WIDTH))))
+    loss = al.CrossEntropyLoss() + al.DiceLoss()
+    runs = [
+        classifier.Classifier(scene, named(name), "cpu", seed=0).train("sum", loss, 5, lambda: None)
+        for name in ("numpy", framework)
+    ]
+    assert runs[1].loss == pytest.approx(runs[0].loss, rel=1e-3)
+    assert runs[1].iou == pytest.approx(runs[0].iou, abs=0.01)
+
+
+def test_scores_are_those_of_the_predicted_labels(files):
+    scene = images.read_scene(*files(*blobs((HEIGHT, WIDTH))))
+    run = classifier.Classifier(scene, named("numpy"), "cpu", seed=0).train(
+        "Dice", al.DiceLoss(), 5, lambda: None
+    )
+    held_out = scene.held_out[0]
+    predicted, truth = run.picture[held_out][None], scene.labels[0][held_out][None].astype(np.int64)
+    options = {"num_classes": 3, "reduction": "none"}
+    assert run.iou == pytest.approx(al.jaccard_index(predicted, truth, **options).tolist())
+    assert run.dice == pytest.approx(al.dice_coefficient(predicted, truth, **options).tolist())
+    assert run.accuracy == pytest.approx((predicted == truth).mean())
+
+
+def test_features_are_white_over_the_training_pixels(files):
+    scene = images.read_scene(*files(*blobs((HEIGHT, WIDTH))))
+    found = features.describe(scene)
+    assert np.all(found[-1] == 1)
+    training = found[:-1, ~scene.held_out].astype(np.float64)
+    np.testing.assert_allclose(training.mean(1), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(training), np.eye(len(training)), atol=1e-2)
+
+
+def test_ignored_pixels_neither_teach_nor_count(files):
+    image, labels = blobs((HEIGHT, WIDTH))
+    ignored = np.broadcast_to(np.arange(WIDTH) % 5 == 0, labels.shape)
+    scene = images.read_scene(*files(image, np.where(ignored, 9, labels)), ignore=[9])
+    model = classifier.Classifier(scene, named("numpy"), "cpu", seed=0)
+    run = model.train("CE", al.CrossEntropyLoss(), 2, lambda: None)
+    assert not np.isin(images.IGNORED, model._batches[0][1])
+    assert model._truth.size == (scene.held_out[0] & ~ignored).sum()
+    assert np.isfinite(run.loss)
+
+
+def test_the_brain_is_the_same_each_time_and_has_all_tissues_on_both_sides():
+    first, second, other = brain.brain_scene(0), brain.brain_scene(0), brain.brain_scene(1)
+    np.testing.assert_array_equal(first.image, second.image)
+    assert not np.array_equal(first.image, other.image)
+    assert first.class_names == ("outside", "CSF", "grey", "white")
+    assert first.rarest == 1
+    for held_out in (False, True):
+        sizes = first.class_sizes(held_out=held_out)
+        shares = sizes / sizes.sum()
+        np.testing.assert_allclose(shares, [0.70, 0.03, 0.165, 0.10], atol=0.02)
+    medians = [np.median(first.image[0][first.labels == index]) for index in range(4)]
+    assert medians == sorted(medians)
+
+
+def test_losses_differ_on_the_brain_as_their_papers_say():
+    """Overlap losses serve the rare class better than cross entropy does."""
+    scene = brain.brain_scene(0)
+    model = classifier.Classifier(scene, named("numpy"), "cpu", seed=0)
+    csf = {
+        name: model.train(name, loss, 120, lambda: None).iou[scene.rarest]
+        for name, loss in {
+            "ce": al.CrossEntropyLoss(),
+            "dice": al.DiceLoss(),
+            "lovasz": al.LovaszSoftmaxLoss(),
+        }.items()
+    }
+    assert csf["dice"] > csf["ce"] + 0.02
+    assert csf["lovasz"] > csf["ce"] + 0.02
+
+
+def test_help_needs_nothing_that_an_extra_brings():
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'scipy', 'matplotlib', 'rich', 'nilearn'):\n"
+        "    sys.modules[name] = None\n"
+        "from array_losses.cli.main import main\n"
+        "main(['compare', '--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "IMAGE" in done.stdout

@@ -1,0 +1,157 @@
+"""Cross entropy and focal loss: what is special to them."""
+
+from math import exp, log, log1p
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests.backends import BACKENDS
+from tests.cases import Data
+from tests.test_values import assert_close
+
+both = pytest.mark.parametrize("loss", [al.CrossEntropyLoss, al.FocalLoss])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("normalize", ["weights", "valid", "all"])
+def test_gamma_0_is_cross_entropy(activation, normalize, library, dtype):
+    data = Data(ignore=(255,), weights="float", seed=1)
+    logits, target, weights = library.inputs(data, dtype)
+    options = {
+        "activation": activation,
+        "normalize": normalize,
+        "ignore_index": 255,
+        "class_weights": (1, 2, 4),
+    }
+    focal = al.FocalLoss(gamma=0, **options).value_and_grad(logits, target, pixel_weights=weights)
+    entropy = al.CrossEntropyLoss(**options).value_and_grad(logits, target, pixel_weights=weights)
+    for mine, theirs in zip(focal, entropy, strict=True):
+        assert_close(library.to_numpy(mine), library.to_numpy(theirs), dtype)
+
+
+@both
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_every_kind_of_target_says_the_same(loss, activation, library, dtype):
+    logits, labels, _ = Data(seed=2).build(dtype)
+    one_hot = np.moveaxis(np.eye(3)[labels], -1, 1)
+    logits = library.asarray(logits, dtype)
+    loss = loss(activation=activation, class_weights=(0.5, 1, 2))
+    targets = (labels, one_hot.astype(np.uint8), one_hot.astype(bool), one_hot)
+    first, *others = [float(loss(logits, library.asarray(target, dtype))) for target in targets]
+    assert others == pytest.approx([first] * 3, rel=1e-6 if dtype == "float32" else 1e-14)
+
+
+@both
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_confident_pixels_keep_their_digits(loss, activation, library, dtype):
+    # The other class has probability e = exp(-40): 1 - p, formed by subtraction, would be 0.
+    e = exp(-40)
+    loss = loss(activation=activation, reduction="sum")
+    if activation == "softmax":
+        logits, target = np.array([[40.0, 0.0]]), np.array([0])
+    else:
+        logits, target = np.array([[40.0]]), np.array([1])
+    value, gradient = loss.value_and_grad(library.asarray(logits, dtype), library.asarray(target))
+    q, entropy = e / (1 + e), log1p(e)
+    if isinstance(loss, al.FocalLoss):  # in float32 too: e**3 is 8e-53, below every float32
+        loss = al.FocalLoss(activation=activation, reduction="sum", gamma=1.0)
+        value, gradient = loss.value_and_grad(
+            library.asarray(logits, dtype), library.asarray(target)
+        )
+        # d/dz of q·(-log p), with dp/dz = pq: -q·p·(-log p) - q·q
+        expected, slope = q * entropy, -q * (1 - q) * entropy - q * q
+    else:
+        expected, slope = entropy, -q
+    rounding = {"float64": 1e-13, "float32": 2e-5}[dtype]
+    assert float(value) == pytest.approx(expected, rel=rounding, abs=0)
+    assert float(gradient[0, 0]) == pytest.approx(slope, rel=rounding, abs=0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.25, 0.5, 1.0, 2.0, 7.5])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_focal_is_finite_wherever_logits_are(gamma, activation, library, dtype):
+    line = np.array([-1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4])
+    logits = np.stack([line, np.zeros_like(line)], axis=1)
+    loss = al.FocalLoss(gamma=gamma, activation=activation)
+    for label in (0, 1):
+        target = library.asarray(np.full(len(line), label))
+        value, gradient = loss.value_and_grad(library.asarray(logits, dtype), target)
+        assert np.isfinite(float(value))
+        assert np.all(np.isfinite(library.to_numpy(gradient)))
+
+
+@both
+def test_excluded_class_is_exact(loss, library, dtype):
+    logits, target, _ = Data(classes=3, seed=3).build(dtype)
+    target = np.where(target == 2, 0, target)
+    excluded = logits.copy()
+    excluded[:, 2] = -np.inf
+    loss = loss()
+    value, gradient = loss.value_and_grad(library.asarray(excluded, dtype), library.asarray(target))
+    two, slope = loss.value_and_grad(
+        library.asarray(np.ascontiguousarray(logits[:, :2]), dtype), library.asarray(target)
+    )
+    assert_close(float(value), float(two), dtype)
+    assert_close(library.to_numpy(gradient)[:, :2], library.to_numpy(slope), dtype)
+    np.testing.assert_array_equal(library.to_numpy(gradient)[:, 2], 0)
+
+
+def test_excluded_class_of_the_target_is_infinite(library):
+    logits = library.asarray(np.array([[0.0, -np.inf]]), library.dtypes[0])
+    assert float(al.CrossEntropyLoss()(logits, library.asarray(np.array([1])))) == np.inf
+
+
+def test_probability_0_of_the_target_is_infinite(library):
+    p = library.asarray(np.array([[1.0, 0.0], [0.5, 0.5]]), library.dtypes[0])
+    loss = al.CrossEntropyLoss(activation=None, reduction="none")
+    sure = library.to_numpy(loss(p, library.asarray(np.array([0, 0]))))
+    np.testing.assert_allclose(sure, [0, log(2)], rtol=1e-6)
+    with np.errstate(divide="ignore"):  # here, and only here, NumPy may say so
+        wrong = library.to_numpy(loss(p, library.asarray(np.array([1, 0]))))
+    np.testing.assert_allclose(wrong, [np.inf, log(2)], rtol=1e-6)
+
+
+@both
+def test_nan_of_a_counted_pixel_shows(loss, library):
+    logits, target, _ = Data(seed=4).build()
+    logits[0, 1, 2, 3] = np.nan
+    value = loss()(library.asarray(logits, library.dtypes[0]), library.asarray(target))
+    assert np.isnan(float(value))
+
+
+@both
+def test_sum_of_the_map_is_the_sum(loss, library, dtype):
+    data = Data(ignore=(255,), weights="float", seed=5)
+    logits, target, weights = library.inputs(data, dtype)
+    pixels = loss(ignore_index=255, reduction="none")(logits, target, pixel_weights=weights)
+    total = loss(ignore_index=255, reduction="sum")(logits, target, pixel_weights=weights)
+    assert_close(float(total), library.to_numpy(pixels).astype(np.float64).sum(), dtype)
+
+
+def test_as_torch(torch):
+    """The divisors, weights, smoothing and ignored pixels are PyTorch's."""
+    functional = torch.nn.functional
+    logits, target, _ = BACKENDS["torch"].inputs(Data(ignore=(255,), seed=6), "float64")
+    weight = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
+    value = al.cross_entropy_loss(logits, target, ignore_index=255, class_weights=weight.tolist())
+    theirs = functional.cross_entropy(logits, target, weight=weight, ignore_index=255)
+    torch.testing.assert_close(value, theirs, rtol=1e-14, atol=0)
+    for reduction in ("none", "sum", "mean"):
+        options = {"label_smoothing": 0.1, "ignore_index": 255, "reduction": reduction}
+        value = al.cross_entropy_loss(logits, target, **options)
+        theirs = functional.cross_entropy(logits, target, **options)
+        torch.testing.assert_close(value, theirs, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("options", [{"activation": "softmax"}, {}])
+def test_one_class_needs_a_sigmoid(options, library):
+    logits = library.asarray(np.zeros((2, 1, 3)), library.dtypes[0])
+    target = library.asarray(np.zeros((2, 3), dtype=np.int64))
+    with pytest.raises(ValueError, match="sigmoid"):
+        al.CrossEntropyLoss(**options)(logits, target)
+
+
+def test_pos_weight_needs_two_sided_entropy():
+    with pytest.raises(ValueError, match="pos_weight"):
+        al.CrossEntropyLoss(pos_weight=2.0)

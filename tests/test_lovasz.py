@@ -1,0 +1,184 @@
+"""Lovász-Softmax and Lovász hinge: what is special to them."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests import oracle
+from tests.cases import Data
+from tests.test_values import assert_close
+
+BOTH = [al.LovaszSoftmaxLoss, al.LovaszHingeLoss]
+both = pytest.mark.parametrize("loss", BOTH)
+ROUNDING = {"float64": 1e-13, "float32": 1e-5}
+
+
+def mask_of(values):
+    """Values of one image's only class, with the axes of logits."""
+    return np.asarray(values, dtype=np.float64).reshape(1, 1, -1)
+
+
+def test_the_extension_is_the_jaccard_loss_on_hard_predictions(library, dtype):
+    """All 8 predictions of all 7 masks of three pixels that are not empty."""
+    loss = al.LovaszSoftmaxLoss(activation=None)
+    for truth in product([0, 1], repeat=3):
+        if not any(truth):
+            continue
+        target = np.array([truth])
+        for guess in product([0, 1], repeat=3):
+            value = loss(library.asarray(mask_of(guess), dtype), library.asarray(target))
+            t = sum(a & b for a, b in zip(truth, guess, strict=True))
+            union = sum(a | b for a, b in zip(truth, guess, strict=True))
+            assert float(value) == pytest.approx(1 - t / union, abs=1e-7)
+
+
+def test_an_example_by_hand(library, dtype):
+    # Errors .9 (foreground) .6 .2 (foreground); the Jaccard loss of the prefixes 1/2, 2/3, 1.
+    p = library.asarray(mask_of([0.8, 0.6, 0.1]), dtype)
+    target = library.asarray(np.array([[1, 0, 1]]))
+    value, gradient = al.LovaszSoftmaxLoss(activation=None).value_and_grad(p, target)
+    assert float(value) == pytest.approx(0.9 / 2 + 0.6 / 6 + 0.2 / 3, rel=1e-6)
+    np.testing.assert_allclose(library.to_numpy(gradient), mask_of([-1 / 3, 1 / 6, -1 / 2]), 1e-6)
+
+
+def test_the_hinge_by_hand(library, dtype):
+    # Errors 1.5, 2, 0 beyond the margin: the last pixel is right and counts for nothing.
+    logits = library.asarray(mask_of([0.5, -1.0, 2.0]), dtype)
+    target = library.asarray(np.array([[0, 1, 1]]))
+    value, gradient = al.LovaszHingeLoss().value_and_grad(logits, target)
+    assert float(value) == pytest.approx(2 * (1 / 2) + 1.5 * (2 / 3 - 1 / 2), rel=1e-6)
+    np.testing.assert_allclose(library.to_numpy(gradient), mask_of([1 / 6, -1 / 2, 0]), 1e-6)
+
+
+def test_a_prediction_beyond_the_margin_is_worth_nothing(library, dtype):
+    rng = np.random.default_rng(1)
+    target = rng.random((2, 5, 6)) < 0.4
+    signs = np.where(target, 1.0, -1.0)[:, np.newaxis]
+    logits = library.asarray(signs * rng.uniform(1, 5, size=signs.shape), dtype)
+    value, gradient = al.LovaszHingeLoss().value_and_grad(logits, library.asarray(target))
+    assert float(value) == 0
+    assert not np.any(library.to_numpy(gradient))
+
+
+@both
+def test_absent_class_kept_is_its_largest_error(loss, library, dtype):
+    values = [-0.5, 0.25, -2.0]
+    one = {} if loss is al.LovaszHingeLoss else {"activation": "sigmoid"}
+    value = loss(absent="keep", **one)(
+        library.asarray(mask_of(values), dtype), library.asarray(np.zeros((1, 3), dtype=bool))
+    )
+    largest = 1.25 if loss is al.LovaszHingeLoss else 1 / (1 + np.exp(-0.25))
+    assert float(value) == pytest.approx(largest, rel=1e-6)
+
+
+@both
+def test_the_value_does_not_depend_on_the_order_of_ties(loss, library, dtype):
+    rng = np.random.default_rng(2)
+    logits = rng.integers(-1, 2, size=(1, 2, 30)).astype(np.float64)
+    target = rng.integers(2, size=(1, 30))
+    loss = loss()
+    first = float(loss(library.asarray(logits, dtype), library.asarray(target)))
+    for _ in range(3):
+        order = rng.permutation(30)
+        value = loss(
+            library.asarray(logits[..., order], dtype), library.asarray(target[..., order])
+        )
+        assert float(value) == pytest.approx(first, rel=ROUNDING[dtype])
+
+
+def test_ties_go_by_index(library, dtype):
+    """Equal errors: the pixel with the lower index is taken as mistaken first."""
+    target = np.array([[1, 0, 1, 0]])
+    _, gradient = al.LovaszHingeLoss().value_and_grad(
+        library.asarray(mask_of([0, 0, 0, 0]), dtype), library.asarray(target)
+    )
+    # Prefixes of 1, 2, 3, 4 pixels: J = 1/2, 2/3, 1, 1.
+    np.testing.assert_allclose(
+        library.to_numpy(gradient), mask_of([-1 / 2, 1 / 6, -1 / 3, 0]), rtol=1e-6, atol=1e-7
+    )
+
+
+@both
+def test_steps_of_the_jaccard_loss_sum_to_1(loss, library, dtype):
+    """With every error above 0 the gradient's absolute values in a class are the steps."""
+    rng = np.random.default_rng(3)
+    p = rng.uniform(0.1, 0.9, size=(2, 1, 40))
+    target = rng.random((2, 40)) < 0.3
+    weights = rng.uniform(0.5, 2, size=(2, 40))
+    options = {} if loss is al.LovaszHingeLoss else {"activation": None}
+    _, gradient = loss(**options).value_and_grad(
+        *library.on((p, target), dtype), pixel_weights=library.asarray(weights, dtype)
+    )
+    total = np.abs(library.to_numpy(gradient).astype(np.float64)).sum()
+    assert total == pytest.approx(1, rel=ROUNDING[dtype])
+
+
+@both
+def test_weights_are_counts(loss, library, dtype):
+    logits, target, _ = Data(batch=1, classes=3, spatial=(12,), seed=4).build(dtype)
+    counts = np.arange(12) % 4
+    loss = loss()
+    value = loss(
+        *library.on((logits, target), dtype),
+        pixel_weights=library.asarray(counts[np.newaxis].astype(np.float64), dtype),
+    )
+    copies = loss(
+        *library.on((np.repeat(logits, counts, axis=2), np.repeat(target, counts, axis=1)), dtype)
+    )
+    assert float(value) == pytest.approx(float(copies), rel=ROUNDING[dtype])
+
+
+@both
+def test_many_pixels(loss, library, dtype):
+    """Counts are exact and steps are not differences: small steps keep their digits."""
+    rng = np.random.default_rng(5)
+    n = 3000
+    logits = rng.normal(size=(1, 1, n)).astype(dtype)
+    target = rng.random((1, n)) < 0.02
+    options = {} if loss is al.LovaszHingeLoss else {"activation": "sigmoid"}
+    value, gradient = loss(**options).value_and_grad(*library.on((logits, target), dtype))
+
+    z, g = logits[0, 0].astype(np.float64), target[0].astype(np.float64)
+    errors = np.maximum(0, 1 - z * (2 * g - 1))
+    slope = np.where(errors > 0, 1 - 2 * g, 0)
+    if loss is al.LovaszSoftmaxLoss:
+        p = oracle.probabilities(z[:, np.newaxis], "sigmoid")[:, 0]
+        errors = np.abs(g - p)
+        slope = np.sign(p - g) * p * (1 - p)
+    order = np.argsort(-errors, kind="stable")
+    missed, invented = np.cumsum(g[order]), np.cumsum(1 - g[order])
+    jaccard = (missed + invented) / (g.sum() + invented)
+    steps = np.diff(jaccard, prepend=0)
+    expected = np.zeros(n)
+    expected[order] = steps
+    assert float(value) == pytest.approx(np.sum(errors[order] * steps), rel=ROUNDING[dtype])
+    # Absolute: in float32 two errors may be equal, or change places, that are not in float64.
+    if dtype == "float64":
+        np.testing.assert_allclose(
+            library.to_numpy(gradient)[0, 0], expected * slope, rtol=1e-10, atol=1e-15
+        )
+
+
+@both
+def test_batch_pool_has_no_totals_to_exchange(loss, library):
+    logits, target, _ = library.inputs(Data(seed=6), library.dtypes[0])
+    with pytest.raises((ValueError, NotImplementedError), match="all_reduce"):
+        loss()(logits, target, all_reduce=lambda x: x)
+
+
+@both
+def test_image_pool_can_be_reduced(loss, library, dtype):
+    logits, target, _ = library.inputs(Data(seed=7), dtype)
+    loss = loss(pool="image")
+    value = loss(logits, target, all_reduce=lambda x: 1 * x)
+    assert_close(float(value), float(loss(logits, target)), dtype)
+
+
+@both
+def test_bins_are_still_to_come(loss):
+    with pytest.raises(NotImplementedError):
+        loss(bins=256)
+    with pytest.raises(ValueError, match="bins"):
+        loss(bins=0)

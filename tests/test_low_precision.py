@@ -1,0 +1,103 @@
+"""float16 and bfloat16: computed and summed in float32, gradients given back as they came."""
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests.cases import CLASSES, Data
+
+EPS32 = 2.0**-23
+# Half a unit in the last place, and half the smallest subnormal: correct rounding, no more.
+HALF = {"float16": (2.0**-11, 2.0**-25), "bfloat16": (2.0**-8, 2.0**-134)}
+
+each_loss = pytest.mark.parametrize("name", CLASSES)
+
+
+def rounded(backend, half_dtype, arrays):
+    """The arrays in half precision, and in float32 with the same values."""
+    low = backend.on(arrays, half_dtype)
+    high = [
+        None if x is None else backend.asarray(backend.to_numpy(x).astype(like), "float32")
+        for x, like in zip(low, [np.float32, kind(arrays[1]), kind(arrays[2])], strict=True)
+    ]
+    return low, high
+
+
+def kind(array):
+    """The dtype to keep: float32 for floats."""
+    if array is None or array.dtype.kind == "f":
+        return np.float32
+    return array.dtype
+
+
+def assert_gradient_is_rounded(backend, half_dtype, low, high):
+    relative, absolute = HALF[half_dtype]
+    high = backend.to_numpy(high).astype(np.float64)
+    np.testing.assert_allclose(
+        backend.to_numpy(low).astype(np.float64),
+        high,
+        # Twice: float32 results of differently shaped blocks may fall on both sides of a middle.
+        rtol=2 * relative,
+        atol=2 * absolute + 512 * EPS32 * np.max(np.abs(high)),
+    )
+
+
+@pytest.mark.parametrize("target", ["labels", "soft"])
+@each_loss
+def test_as_float32_on_the_same_numbers(name, target, backend, half_dtype):
+    data = Data(target=target, weights="float", spatial=(5, 7), seed=21)
+    low, high = rounded(backend, half_dtype, data.build())
+    loss = getattr(al, CLASSES[name])()
+    value, gradient = loss.value_and_grad(low[0], low[1], pixel_weights=low[2])
+    expected, reference = loss.value_and_grad(high[0], high[1], pixel_weights=high[2])
+
+    assert backend.dtype_of(value) == "float32"
+    assert backend.dtype_of(gradient) == half_dtype
+    assert gradient.shape == low[0].shape
+    assert float(value) == pytest.approx(float(expected), rel=8 * EPS32)
+    assert_gradient_is_rounded(backend, half_dtype, gradient, reference)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_maps_are_float32(name, backend, half_dtype):
+    low, high = rounded(backend, half_dtype, Data(seed=4).build())
+    loss = getattr(al, CLASSES[name])(reduction="none")
+    value = loss(low[0], low[1])
+    assert backend.dtype_of(value) == "float32"
+    np.testing.assert_allclose(
+        backend.to_numpy(value), backend.to_numpy(loss(high[0], high[1])), rtol=8 * EPS32
+    )
+
+
+@each_loss
+def test_more_pixels_than_float16_has_numbers(name, backend, half_dtype):
+    """90,000 pixels: sums are beyond 65,504, and 1 / 90,000 times a probability is subnormal."""
+    rng = np.random.default_rng(8)
+    logits = rng.normal(size=(1, 1, 300, 300)) - 1
+    target = (rng.random((1, 300, 300)) < 0.9).astype(np.uint8)
+    low, high = rounded(backend, half_dtype, (logits, target, None))
+    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    for reduction in ("sum", "mean"):
+        loss = getattr(al, CLASSES[name])(reduction=reduction, **options)
+        value, gradient = loss.value_and_grad(low[0], low[1])
+        expected, reference = loss.value_and_grad(high[0], high[1])
+        assert np.isfinite(float(value))
+        assert float(value) == pytest.approx(float(expected), rel=1e-6)
+        assert_gradient_is_rounded(backend, half_dtype, gradient, reference)
+
+
+@each_loss
+def test_torch_backward(name, torch):
+    loss = getattr(al, CLASSES[name])()
+    z, t, _ = (None if x is None else torch.tensor(x) for x in Data(seed=6).build())
+    for dtype in (torch.float16, torch.bfloat16):
+        low = z.to(dtype).requires_grad_()
+        high = low.detach().float().requires_grad_()
+        value = loss(low, t)
+        value.backward()
+        loss(high, t).backward()
+        assert value.dtype == torch.float32
+        assert low.grad.dtype == dtype
+        torch.testing.assert_close(
+            low.grad, high.grad.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-7
+        )

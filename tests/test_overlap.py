@@ -1,0 +1,219 @@
+"""Dice, Jaccard and Tversky, and the two scores: what is special to them."""
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests import oracle
+from tests.cases import Data
+from tests.test_values import assert_close
+
+FAMILY = [al.DiceLoss, al.JaccardLoss, al.TverskyLoss]
+every = pytest.mark.parametrize("loss", FAMILY)
+
+
+def close(dtype):
+    return {"rel": 1e-5 if dtype == "float32" else 1e-13}
+
+
+def per_class(loss, library, dtype, data=None, **options):
+    logits, target, weights = library.inputs(data or Data(weights="float", seed=1), dtype)
+    loss = loss(reduction="none", **options)
+    return library.to_numpy(loss(logits, target, pixel_weights=weights))
+
+
+def test_dice_and_jaccard_are_one_score(library, dtype):
+    dice = 1 - per_class(al.DiceLoss, library, dtype)
+    jaccard = 1 - per_class(al.JaccardLoss, library, dtype)
+    np.testing.assert_allclose(jaccard, dice / (2 - dice), rtol=close(dtype)["rel"])
+
+
+@pytest.mark.parametrize(("weight", "other"), [(0.5, al.DiceLoss), (1.0, al.JaccardLoss)])
+def test_tversky_is_both(weight, other, library, dtype):
+    tversky = per_class(al.TverskyLoss, library, dtype, fp_weight=weight, fn_weight=weight)
+    np.testing.assert_allclose(tversky, per_class(other, library, dtype), rtol=close(dtype)["rel"])
+
+
+@every
+@pytest.mark.parametrize("absent", ["skip", "zero"])
+def test_perfect_is_exactly_0(loss, absent, library, dtype):
+    target = np.array([[0, 1, 1], [0, 0, 1]])
+    p = np.moveaxis(np.eye(3)[target], -1, 1)
+    value = loss(activation=None, absent=absent)(library.asarray(p, dtype), library.asarray(target))
+    assert float(value) == 0
+
+
+@every
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_soft_target_is_its_own_best_prediction(loss, power, library, dtype):
+    # Where the intersection is a product, no prediction of 0.3 gives 0 for a target of 0.3.
+    _, p, _ = library.inputs(Data(target="soft", seed=2), dtype)
+    value = float(loss(activation=None, power=power)(p, p))
+    assert value == pytest.approx(0, abs=1e-6 if dtype == "float32" else 1e-15)
+    product = loss(activation=None, intersection="product")
+    assert float(product(p, p)) > 0.1
+
+
+@every
+@pytest.mark.parametrize("intersection", ["l1", "product"])
+@pytest.mark.parametrize("power", [1, 2])
+def test_hard_targets_of_every_kind_say_the_same(loss, intersection, power, library, dtype):
+    logits, labels, _ = Data(seed=3).build(dtype)
+    one_hot = np.moveaxis(np.eye(3)[labels], -1, 1)
+    logits = library.asarray(logits, dtype)
+    loss = loss(intersection=intersection, power=power)
+    targets = (labels, one_hot.astype(np.int8), one_hot.astype(bool), one_hot)
+    first, *others = [float(loss(logits, library.asarray(target, dtype))) for target in targets]
+    assert others == pytest.approx([first] * 3, **close(dtype))
+
+
+def test_units_of_smooth(library, dtype):
+    """For Dice in units of 2T and P+G, for Jaccard and Tversky in units of T."""
+    p = library.asarray(np.array([[0.5], [0.25]]), dtype)
+    target = library.asarray(np.array([1, 0]))
+    t, total = 0.5, 1.75
+    for loss, expected in [
+        (al.DiceLoss(activation=None, smooth=(1, 3)), 1 - (2 * t + 1) / (total + 3)),
+        (al.JaccardLoss(activation=None, smooth=(1, 3)), 1 - (t + 1) / (total - t + 3)),
+        (al.TverskyLoss(activation=None, smooth=(1, 3)), 1 - (t + 1) / (total / 2 + 3)),
+    ]:
+        assert float(loss(p, target)) == pytest.approx(expected, **close(dtype))
+
+
+@every
+def test_empty_mask(loss, library, dtype):
+    logits = library.asarray(np.array([[-3.0], [-5.0]]), dtype)
+    target = library.asarray(np.array([0, 0]))
+    sigmoid = {"activation": "sigmoid"}
+    value, gradient = loss(**sigmoid).value_and_grad(logits, target)
+    assert float(value) == 0
+    assert not np.any(library.to_numpy(gradient))
+    # Kept, it is worth 1 whatever is predicted; only smoothing tells predictions apart.
+    assert float(loss(**sigmoid, absent="keep")(logits, target)) == 1
+    value, gradient = loss(**sigmoid, absent="keep", smooth=1.0).value_and_grad(logits, target)
+    assert 0 < float(value) < 0.1
+    assert np.all(library.to_numpy(gradient) > 0)
+
+
+def test_nothing_predicted_of_nothing(library, dtype):
+    zeros = library.asarray(np.zeros((2, 1, 3)), dtype)
+    target = library.asarray(np.zeros((2, 3), dtype=np.int64))
+    for loss in FAMILY:
+        value, gradient = loss(activation=None, absent="keep").value_and_grad(zeros, target)
+        assert float(value) == 0
+        assert np.all(np.isfinite(library.to_numpy(gradient)))
+
+
+@every
+def test_totals_of_pieces_add_up(loss, library, dtype):
+    """`all_reduce` sees one array of totals; two halves with exchanged totals are the whole."""
+    data = Data(batch=4, weights="float", seed=4)
+    arrays = data.build(dtype)
+    halves = [library.on([x[piece] for x in arrays], dtype) for piece in (np.s_[:2], np.s_[2:])]
+    loss = loss(class_weights=(1, 2, 3))
+
+    totals = []
+    for z, t, w in halves:
+        loss(z, t, pixel_weights=w, all_reduce=lambda x: totals.append(x) or x)
+    assert [x.ndim for x in totals] == [1, 1]
+    total = totals[0] + totals[1]
+    whole, gradient = loss.value_and_grad(
+        *(inputs := library.on(arrays, dtype))[:2], pixel_weights=inputs[2]
+    )
+    for i, (z, t, w) in enumerate(halves):
+        value, piece = loss.value_and_grad(z, t, pixel_weights=w, all_reduce=lambda _: total)
+        assert float(value) == pytest.approx(float(whole), **close(dtype))
+        expected = library.to_numpy(gradient)[2 * i : 2 * i + 2]
+        assert_close(library.to_numpy(piece), expected, dtype)
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+SCORES = ["dice_coefficient", "jaccard_index"]
+POOLED = [
+    *[
+        {"pool": pool, "absent": absent, "reduction": reduction}
+        for pool in ("batch", "image")
+        for absent in ("skip", "keep", "zero")
+        for reduction in ("mean", "sum", "none")
+    ],
+    *[
+        {"include_background": False, "reduction": reduction}
+        for reduction in ("mean", "sum", "none")
+    ],
+]
+
+
+def both(score, library, prediction, target, weights=None, **options):
+    """The library's score and the oracle's."""
+    dtype = library.dtypes[0]
+    p, t, w = library.on((prediction, target, weights), dtype)
+    value = getattr(al, score)(p, t, pixel_weights=w, **options)
+    assert library.owns(value)
+    expected = getattr(oracle, score)(prediction, target, weights, **options)
+    assert value.shape == np.shape(expected)
+    return library.to_numpy(value), expected
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    "options", POOLED, ids=lambda options: "-".join(map(str, options.values()))
+)
+def test_scores_of_labels(score, options, library):
+    rng = np.random.default_rng(5)
+    target = rng.choice([0, 1, 3, 255], size=(2, 4, 5), p=[0.4, 0.3, 0.2, 0.1])
+    target[0][target[0] == 1] = 0
+    prediction = np.where(rng.random(target.shape) < 0.6, target, rng.integers(4, size=(2, 4, 5)))
+    prediction = np.where(prediction == 255, 2, prediction)
+    value, expected = both(
+        score, library, prediction, target, num_classes=4, ignore_index=255, **options
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_masks(score, library):
+    rng = np.random.default_rng(6)
+    prediction, target = rng.random((2, 3, 4, 5)) < 0.4
+    weights = rng.uniform(0.5, 2, size=target.shape).astype(library.dtypes[0])
+    for options in ({}, {"pool": "image"}, {"reduction": "none", "pool": "image"}):
+        value, expected = both(score, library, prediction, target, weights, **options)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("target", ["labels", "one-hot", "soft"])
+def test_scores_of_probabilities_are_1_minus_the_loss(score, target, library):
+    loss = {"dice_coefficient": al.DiceLoss, "jaccard_index": al.JaccardLoss}[score]
+    data = Data(target=target, probabilities=True, class_axis=-1, weights="float", seed=7)
+    dtype = library.dtypes[0]
+    p, t, w = data.build(dtype)
+    value, expected = both(score, library, p, t, w, class_axis=-1)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    p, t, w = library.inputs(data, dtype)
+    same = 1 - float(loss(activation=None, class_axis=-1)(p, t, pixel_weights=w))
+    assert float(value) == pytest.approx(same, rel=1e-6)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_score_of_nothing_is_1(score, library):
+    labels = library.asarray(np.full((2, 3), 255))
+    score = getattr(al, score)
+    assert float(score(labels, labels, num_classes=3, ignore_index=255)) == 1
+    empty = library.asarray(np.zeros((2, 3), dtype=bool))
+    assert float(score(empty, empty)) == 1
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_other_mixtures(score, library):
+    score = getattr(al, score)
+    labels = library.asarray(np.zeros((2, 3), dtype=np.int64))
+    mask = library.asarray(np.zeros((2, 3), dtype=bool))
+    p = library.asarray(np.full((2, 4, 3), 0.25), library.dtypes[0])
+    with pytest.raises(ValueError, match="num_classes"):
+        score(labels, labels)
+    for pair in ((labels, mask), (mask, labels), (mask, p), (labels, p)):
+        with pytest.raises(TypeError):
+            score(*pair, num_classes=4)
+    with pytest.raises(ValueError, match=r"shape|target"):
+        score(mask, mask[:1, ...])

@@ -1,0 +1,280 @@
+"""The public face: names, signatures, defaults, docstrings, and what loss objects can do."""
+
+import copy
+import dataclasses
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+
+import array_losses as al
+from tests.cases import CLASSES
+
+COMMON = {
+    "class_axis": 1,
+    "ignore_index": None,
+    "class_weights": None,
+    "include_background": True,
+    "reduction": "mean",
+}
+OVERLAP = {
+    "activation": "softmax",
+    "pool": "batch",
+    "absent": "skip",
+    "smooth": 0.0,
+    "power": 1,
+    "intersection": "l1",
+}
+DEFAULTS = {
+    "cross_entropy": {
+        "activation": "softmax",
+        "label_smoothing": 0.0,
+        "pos_weight": None,
+        "normalize": "weights",
+    },
+    "focal": {"activation": "softmax", "gamma": 2.0, "alpha": None, "normalize": "valid"},
+    "dice": OVERLAP,
+    "jaccard": OVERLAP,
+    "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5},
+    "lovasz_softmax": {"activation": "softmax", "pool": "batch", "absent": "skip", "bins": None},
+    "lovasz_hinge": {"pool": "batch", "absent": "keep", "bins": None},
+}
+FULL = {
+    "cross_entropy": {"activation": "sigmoid", "pos_weight": (1, 2, 3), "label_smoothing": 0.1},
+    "focal": {"gamma": (0, 1, 2), "alpha": 0.25},
+    "dice": {"smooth": (0, 1), "pool": "image"},
+    "jaccard": {"power": 2},
+    "tversky": {"fp_weight": 0.3, "fn_weight": 0.7},
+    "lovasz_softmax": {"activation": None},
+    "lovasz_hinge": {"absent": "zero"},
+}
+
+each_class = pytest.mark.parametrize("name", CLASSES)
+
+
+def class_of(name):
+    return getattr(al, CLASSES[name])
+
+
+def function_of(name):
+    return getattr(al, f"{name}_loss")
+
+
+def full(name):
+    """A loss with many options."""
+    return class_of(name)(class_weights=[1, 2, 3], ignore_index=[0, 255], **FULL[name])
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_names():
+    assert al.__all__ == sorted(set(al.__all__))
+    for name in al.__all__:
+        assert not inspect.ismodule(getattr(al, name))
+    expected = {*CLASSES.values(), *(f"{name}_loss" for name in CLASSES)}
+    assert expected <= set(al.__all__)
+    assert al.__version__.count(".") == 2
+
+
+@pytest.mark.parametrize("name", al.__all__)
+def test_public_things_are_documented(name):
+    thing = getattr(al, name)
+    text = inspect.getdoc(thing)
+    assert text.splitlines()[0].endswith(".")
+    assert "Parameters\n---" in text or "See Also\n---" in text or name == "Loss"
+    if name in CLASSES.values():
+        assert "References\n---" in text or "Notes\n---" in text
+        assert ">>>" in text
+        for field in dataclasses.fields(thing):
+            assert field.name in text, f"{field.name} is not described"
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+@each_class
+def test_options_and_defaults(name):
+    fields = {field.name: field.default for field in dataclasses.fields(class_of(name))}
+    assert fields == COMMON | DEFAULTS[name]
+    assert all(field.kw_only for field in dataclasses.fields(class_of(name)))
+
+
+@each_class
+def test_function_has_the_options_of_the_class(name):
+    mine = dict(inspect.signature(function_of(name)).parameters)
+    theirs = dict(inspect.signature(class_of(name)).parameters)
+    for array in ("logits", "target"):
+        assert mine.pop(array).kind is inspect.Parameter.POSITIONAL_ONLY
+    weights = mine.pop("pixel_weights")
+    assert weights.default is None
+    assert weights.kind is inspect.Parameter.KEYWORD_ONLY
+    assert mine == theirs  # names, kinds, defaults and annotations
+
+
+@each_class
+def test_function_passes_every_option_on(name):
+    """An option that the function forgot would keep its default."""
+    options = {
+        "class_axis": 2,
+        "ignore_index": 255,
+        "class_weights": (1, 2, 3),
+        "include_background": False,
+        "reduction": "sum",
+        "pool": "image",
+        "absent": "zero",
+        "smooth": 0.5,
+        "power": 2,
+        "intersection": "product",
+        "fp_weight": 0.3,
+        "fn_weight": 0.9,
+        "gamma": 1.5,
+        "alpha": 0.3,
+        "normalize": "all",
+        "label_smoothing": 0.2,
+        "pos_weight": 3.0,
+        "activation": "sigmoid",
+        "bins": None,
+    }
+    options = {key: options[key] for key in COMMON | DEFAULTS[name]}
+    rng = np.random.default_rng(91)
+    logits, target = rng.normal(size=(2, 4, 3)), rng.integers(3, size=(2, 4))
+    target[0, :2] = 255
+    assert function_of(name)(logits, target, **options) == class_of(name)(**options)(logits, target)
+    for key in options.keys() - {"class_axis", "ignore_index"}:
+        # pos_weight needs the sigmoid: without one the other goes too.
+        left_out = {"activation", "pos_weight"} if key == "activation" else {key}
+        others = {name: value for name, value in options.items() if name not in left_out}
+        expected = class_of(name)(**others)(logits, target)
+        assert function_of(name)(logits, target, **others) == expected
+
+
+@pytest.mark.parametrize("call", ["__call__", "value_and_grad"])
+def test_calls_have_one_signature(call):
+    for kind in (*(class_of(name) for name in CLASSES), al.WeightedSum):
+        parameters = list(inspect.signature(getattr(kind, call)).parameters.values())[1:]
+        assert [one.name for one in parameters] == [
+            "logits",
+            "target",
+            "pixel_weights",
+            "all_reduce",
+        ]
+        assert [one.kind.name for one in parameters] == ["POSITIONAL_ONLY"] * 2 + [
+            "KEYWORD_ONLY"
+        ] * 2
+
+
+def test_scores_have_one_signature():
+    signatures = [inspect.signature(one) for one in (al.dice_coefficient, al.jaccard_index)]
+    assert signatures[0] == signatures[1]
+    defaults = {
+        key: one.default
+        for key, one in signatures[0].parameters.items()
+        if one.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert defaults == {
+        "num_classes": None,
+        "pixel_weights": None,
+        "ignore_index": None,
+        "class_axis": 1,
+        "include_background": True,
+        "pool": "batch",
+        "absent": "skip",
+        "reduction": "mean",
+    }
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+OBJECTS = {
+    **{name: lambda name=name: class_of(name)() for name in CLASSES},
+    **{f"{name}-full": lambda name=name: full(name) for name in CLASSES},
+    "sum": lambda: full("dice") + 0.5 * full("focal") + -2.0 * al.LovaszHingeLoss(),
+}
+
+
+@pytest.mark.parametrize("make", OBJECTS.values(), ids=OBJECTS)
+def test_objects_are_values(make):
+    one, other = make(), make()
+    assert one is not other
+    assert one == other
+    assert hash(one) == hash(other)
+    assert eval(repr(one), vars(al)) == one
+    for duplicate in (
+        pickle.loads(pickle.dumps(one)),
+        copy.copy(one),
+        copy.deepcopy(one),
+        dataclasses.replace(one),
+    ):
+        assert type(duplicate) is type(one)
+        assert duplicate == one
+
+
+@each_class
+def test_objects_are_frozen(name):
+    loss = class_of(name)()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loss.reduction = "sum"
+    assert loss != class_of(name)(reduction="sum")
+    assert dataclasses.replace(loss, reduction="sum").reduction == "sum"
+
+
+def test_losses_of_other_classes_are_not_equal():
+    objects = {class_of(name)() for name in CLASSES}
+    assert len(objects) == len(CLASSES)
+    assert all(isinstance(one, al.Loss) for one in objects)
+
+
+# --- sums -----------------------------------------------------------------------------------------
+
+
+def test_ways_to_write_a_sum():
+    ce, dice = al.CrossEntropyLoss(), al.DiceLoss()
+    expected = al.WeightedSum(losses=(ce, dice), weights=(2.0, 0.5))
+    for one in (
+        2 * ce + 0.5 * dice,
+        ce * 2 + dice * 0.5,
+        np.float64(2) * ce + np.float32(0.5) * dice,
+        ce * np.float64(2) + dice * np.float64(0.5),
+        0.5 * (4 * ce + dice),
+        sum([2 * ce, 0.5 * dice]),
+    ):
+        assert isinstance(one, al.WeightedSum)
+        assert one == expected
+        assert hash(one) == hash(expected)
+        assert all(type(weight) is float for weight in one.weights)
+    assert sum([ce]) == ce
+
+
+def test_a_sum_is_the_sum():
+    rng = np.random.default_rng(92)
+    logits, target = rng.normal(size=(2, 3, 4)), rng.integers(3, size=(2, 4))
+    losses = [class_of(name)() for name in CLASSES]
+    total = sum((i + 1.0) * loss for i, loss in enumerate(losses))
+    value, gradient = total.value_and_grad(logits, target)
+    pairs = [loss.value_and_grad(logits, target) for loss in losses]
+    expected = [sum((i + 1.0) * pair[k] for i, pair in enumerate(pairs)) for k in (0, 1)]
+    assert value == pytest.approx(expected[0], rel=1e-14)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-12, atol=1e-15)
+    assert total(logits, target) == pytest.approx(expected[0], rel=1e-14)
+
+
+def test_a_loss_of_weight_0_is_not_evaluated(monkeypatch):
+    def fail(self, pixels):
+        raise AssertionError
+
+    monkeypatch.setattr(al.LovaszSoftmaxLoss, "totals", fail)
+    logits, target = np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int)
+    loss = al.DiceLoss() + 0 * al.LovaszSoftmaxLoss()
+    assert loss(logits, target) == al.DiceLoss()(logits, target)
+    # Neither is it where it could not be: its inputs are never looked at.
+    loss = al.DiceLoss() + 0.0 * al.CrossEntropyLoss(class_weights=(1, 2, 3, 4, 5))
+    assert loss(logits, target) == al.DiceLoss()(logits, target)
+
+
+def test_a_sum_of_nothing_but_weight_0():
+    logits, target = np.ones((2, 3, 4)), np.zeros((2, 4), dtype=int)
+    value, gradient = (0 * al.DiceLoss() + 0 * al.FocalLoss()).value_and_grad(logits, target)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)

@@ -1,0 +1,168 @@
+"""Rules of the source that no linter knows: who may import whom, and how arrays are made."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import array_losses
+
+PACKAGE = Path(array_losses.__file__).parent
+FRAMEWORKS = {"numpy", "torch", "jax", "cupy", "scipy", "dask"}
+# Rooms that may name a framework, each with the files in it.
+HOMES = ("frameworks", "cli", "testing")
+CREATION = {"zeros", "ones", "full", "empty", "arange", "asarray", "linspace", "eye"}
+# What each room may import of this package; imports point one way.
+MAY_IMPORT = {
+    "core": {"core"},
+    "frameworks": {"core", "frameworks"},
+    "losses": {"core", "frameworks", "losses"},
+    "functional": {"core", "losses"},
+    "scores": {"core", "losses"},
+    "__init__": {"functional", "losses", "scores"},
+}
+FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+each_file = pytest.mark.parametrize("name", FILES)
+
+
+def room_of(name):
+    return name.split("/", maxsplit=1)[0].removesuffix(".py")
+
+
+def files_in(*rooms):
+    return [name for name in FILES if room_of(name) in rooms]
+
+
+def imports_of(name):
+    """Full names of all modules that a file imports, anywhere in it."""
+    package = ["array_losses", *name.split("/")[:-1]]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            # `from package import module` names the module second.
+            yield from (f"{module}.{one.name}" for one in node.names)
+
+
+def calls_in(name):
+    return [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+
+
+def places(name, nodes):
+    return [f"{name}:{node.lineno}: {ast.unparse(node)}" for node in nodes]
+
+
+@each_file
+def test_starts_with_a_docstring(name):
+    text = ast.get_docstring(TREES[name])
+    assert text
+    assert text.splitlines()[0].endswith((".", ";"))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "core/namespace.py"])
+def test_one_file_knows_array_api_compat(name):
+    assert not [one for one in imports_of(name) if one.startswith("array_api_")]
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if room_of(name) not in HOMES])
+def test_frameworks_stay_in_their_room(name):
+    assert not [one for one in imports_of(name) if one.split(".")[0] in FRAMEWORKS]
+
+
+@pytest.mark.parametrize("name", files_in(*MAY_IMPORT))
+def test_imports_point_one_way(name):
+    mine = [one.split(".")[1] for one in imports_of(name) if one.startswith("array_losses.")]
+    assert set(mine) <= MAY_IMPORT[room_of(name)]
+
+
+def test_every_room_is_known():
+    assert {room_of(name) for name in FILES} == {*MAY_IMPORT, "cli", "testing"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if room_of(name) not in HOMES])
+def test_arrays_are_made_with_dtype_and_device(name):
+    """Defaults differ between libraries, and PyTorch's are global state."""
+    bare = [
+        call
+        for call in calls_in(name)
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in CREATION
+        and ast.unparse(call.func.value).rpartition(".")[2] == "xp"
+        and not {"dtype", "device"} <= {keyword.arg for keyword in call.keywords}
+    ]
+    assert not places(name, bare)
+
+
+# Python's own lists, dicts and numbers, by file.
+NO_ARRAYS = {
+    "core/plan.py": {"rest", "axis", "result"},
+    "core/engine.py": {"totals"},  # a dict
+    "losses/base.py": {"flat"},
+}
+
+
+@pytest.mark.parametrize("name", files_in("core", "losses", "scores", "functional"))
+def test_no_array_is_changed_in_place(name):
+    """`x += y` changes NumPy and PyTorch arrays that are others', and no JAX array."""
+    found = [
+        node
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.AugAssign)
+        and ast.unparse(node.target) not in NO_ARRAYS.get(name, ())
+    ]
+    assert not places(name, found)
+
+
+@pytest.mark.parametrize(
+    "name", [*files_in("losses"), "core/activations.py", "core/outcomes.py", "core/formula.py"]
+)
+def test_formulas_never_look_at_values(name):
+    """Under a compiler or automatic differentiation arrays have none."""
+    reads = [
+        call
+        for call in calls_in(name)
+        if (isinstance(call.func, ast.Attribute) and call.func.attr in {"item", "tolist"})
+        or (
+            isinstance(call.func, ast.Name)
+            and call.func.id in {"bool", "int"}
+            and not all(isinstance(one, ast.Constant) for one in call.args)
+        )
+    ]
+    assert not places(name, reads)
+    decisions = [
+        node.test
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert)
+        and any(
+            isinstance(part, ast.Call) and ast.unparse(part.func).startswith(("xp.", "self.xp."))
+            for part in ast.walk(node.test)
+        )
+    ]
+    assert not places(name, decisions)
+
+
+@pytest.mark.parametrize(
+    "name", [*files_in("losses"), "core/activations.py", "core/outcomes.py", "core/formula.py"]
+)
+def test_formulas_use_no_function_that_breaks_somewhere(name):
+    """`sign`, `moveaxis`, `unstack` under vmap; `sort` and `abs` have no agreed derivative."""
+    avoided = {"sign", "moveaxis", "unstack", "sort", "abs", "nonzero", "unique_values"}
+    found = [
+        call
+        for call in calls_in(name)
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in avoided
+        and ast.unparse(call.func.value).rpartition(".")[2] == "xp"
+    ]
+    assert not places(name, found)
+
+
+@each_file
+def test_no_path_of_one_machine(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    for start in ("/home/", "/root/", "/work/", "/tmp/", "/Users/", "C:\\"):
+        assert start not in text
