@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from tests.backends import BACKENDS
 from tests.cases import CLASSES, Data
 
 EPS32 = 2.0**-23
@@ -101,3 +102,23 @@ def test_torch_backward(name, torch):
         torch.testing.assert_close(
             low.grad, high.grad.to(dtype), rtol=2 * torch.finfo(dtype).eps, atol=1e-7
         )
+
+
+@pytest.mark.parametrize(
+    ("module", "low"), [("numpy", "float32"), ("torch", "float32"), ("torch", "bfloat16")]
+)
+@each_loss
+def test_a_million_pixels_in_float32(name, module, low, request):
+    """Sums in float32 keep their digits: as in float64 on the same numbers, to 1e-6."""
+    if module == "torch":
+        request.getfixturevalue("torch")
+    library = BACKENDS[module]
+    rng = np.random.default_rng(10)
+    logits = rng.normal(size=(1, 1, 1000, 1000)) - 1
+    target = (rng.random((1, 1000, 1000)) < 0.9).astype(np.uint8)
+    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    loss = getattr(al, CLASSES[name])(**options)
+    logits = library.asarray(logits, low)
+    target = library.asarray(target)
+    expected = loss(library.asarray(library.to_numpy(logits), "float64"), target)
+    assert float(loss(logits, target)) == pytest.approx(float(expected), rel=1e-6)
