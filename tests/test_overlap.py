@@ -116,12 +116,14 @@ def test_totals_of_pieces_add_up(loss, library, dtype):
     for z, t, w in halves:
         loss(z, t, pixel_weights=w, all_reduce=lambda x: totals.append(x) or x)
     assert [x.ndim for x in totals] == [1, 1]
-    total = totals[0] + totals[1]
-    whole, gradient = loss.value_and_grad(
-        *(inputs := library.on(arrays, dtype))[:2], pixel_weights=inputs[2]
-    )
+    z, t, w = library.on(arrays, dtype)
+    whole, gradient = loss.value_and_grad(z, t, pixel_weights=w)
     for i, (z, t, w) in enumerate(halves):
-        value, piece = loss.value_and_grad(z, t, pixel_weights=w, all_reduce=lambda _: total)
+        # Adding keeps the totals connected: JAX differentiates through the exchange.
+        others = totals[1 - i]
+        value, piece = loss.value_and_grad(
+            z, t, pixel_weights=w, all_reduce=lambda x, others=others: x + others
+        )
         assert float(value) == pytest.approx(float(whole), **close(dtype))
         expected = library.to_numpy(gradient)[2 * i : 2 * i + 2]
         assert_close(library.to_numpy(piece), expected, dtype)

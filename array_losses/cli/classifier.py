@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "RATE", "Classifier", "Run"]
 
 BATCH = 16_384  # pixels a step
-# Adam's steps do not depend on the scale of a loss, so one rate is fair to all of them.
-RATE = 0.2
+# Adam's steps do not depend on the scale of a loss, so one rate is fair to all of them. On the
+# brain, with 300 steps, none gains more than 0.2 points of mean IoU at rates from 0.15 to 0.4.
+RATE = 0.3
 _POINTS = 20  # of a learning curve
 
 

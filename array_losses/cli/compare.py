@@ -63,12 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with commas between them: {', '.join(_LOSSES)}, or sums like ce+0.5*hinge",
     )
     training.add_argument(
-        "--framework", default="numpy", choices=("numpy", "torch", "jax", "cupy"), help="numpy"
+        "--framework",
+        default="numpy",
+        choices=("numpy", "torch", "jax", "cupy"),
+        help="default: %(default)s",
     )
-    training.add_argument("--device", choices=("cpu", "cuda"), help="the framework's first")
-    training.add_argument("--steps", type=_positive, default=200, help="%(default)s for each loss")
     training.add_argument(
-        "--seed", type=_seed, default=0, help="of the noise and the batches: %(default)s"
+        "--device", choices=("cpu", "cuda"), help="default: the first the framework has"
+    )
+    training.add_argument(
+        "--steps", type=_positive, default=300, help="for each loss; default: %(default)s"
+    )
+    training.add_argument(
+        "--seed", type=_seed, default=0, help="of the noise and the batches; default: %(default)s"
     )
     training.add_argument(
         "--ignore",
@@ -83,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_writable,
         default=Path("compare.png"),
         metavar="FILE",
-        help="the picture: %(default)s",
+        help="the picture, a PNG; default: %(default)s",
     )
     output.add_argument("--json", type=_writable, metavar="FILE", help="write the numbers as well")
     output.add_argument("--markdown", action="store_true", help="print the table in Markdown")

@@ -43,9 +43,10 @@ class Comparison:
         worst_rare = min(self.runs, key=lambda run: run.iou[rarest])
         sizes = scene.class_sizes(held_out=True)
         share = sizes[rarest] / sizes.sum()
+        name = scene.class_names[rarest]
         rare = (
-            f"Highest IoU of the rarest class, {scene.class_names[rarest]} ({share:.1%} of the "
-            f"pixels): {best_rare.name} ({_percent(best_rare.iou[rarest])} %; lowest: "
+            f"Highest IoU of the rarest class, {name} ({_percent(share)} % of the pixels): "
+            f"{best_rare.name} ({_percent(best_rare.iou[rarest])} %; lowest: "
             f"{worst_rare.name}, {_percent(worst_rare.iou[rarest])} %)."
         )
         how = (
