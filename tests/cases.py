@@ -114,6 +114,11 @@ class Case:
         return oracle.weighted_sum(self.terms, logits, target, weights)
 
     @property
+    def sorts(self):
+        """Whether a loss in it sorts."""
+        return any(name in LOVASZ_LOSSES for _, name, _ in self.terms)
+
+    @property
     def is_scalar(self):
         """Whether the result is one number."""
         return all(options.get("reduction") != "none" for _, _, options in self.terms)

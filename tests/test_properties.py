@@ -285,7 +285,9 @@ def test_labels_of_every_width_elsewhere(library_of_labels):
     library, widths = library_of_labels
     logits, target, _ = Data(ignore=(100,), seed=3).build()
     dtype = library.dtypes[-1]
-    for name in CLASSES:
+    # Sorting on this device fails in array-api-strict itself: conftest.py has the reason.
+    unsorted = library.name == "strict-no_x64"
+    for name in sorted(set(CLASSES) - set(LOVASZ_LOSSES if unsorted else ())):
         loss = make(name, ignore_index=100)
         value, _ = evaluate(library, loss, logits, target, dtype=dtype)
         for width in widths:

@@ -70,7 +70,7 @@ class _LovaszLoss(ClassLoss):
         order = descending(xp, errors, traced=False)
         growth, mass = _growth(xp, order, foreground, background, errors.dtype)
         slope = back_in_place(xp, order, growth)
-        return xp.vecdot(errors, slope), mass, slope
+        return xp.sum(errors * slope, axis=2), mass, slope
 
     def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
