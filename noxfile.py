@@ -41,7 +41,7 @@ BACKENDS = {
     "jax": ("jax", "jax-x64", "jax-strict-promotion"),
 }
 GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")
-PACKAGES = {"numpy": (), "torch": (TORCH,), "jax": (".[jax]",)}
+EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
 
 # Test files that need several frameworks at once, or that are about a command as a whole.
 TOGETHER = tuple(
@@ -101,7 +101,8 @@ def types(session: nox.Session) -> None:
 @nox.parametrize("framework", list(BACKENDS), ids=list(BACKENDS))
 def tests(session: nox.Session, framework: str) -> None:
     """The tests with one framework installed; NumPy always is, the inputs are made with it."""
-    session.install("-e", ".[test]", *PACKAGES[framework])
+    pinned = (TORCH,) if framework == "torch" else ()
+    session.install("-e", f".[{EXTRAS[framework]}]", *pinned)
     env = backends(framework) | jax_cache(session)
     session.run("pytest", *WORKERS, *session.posargs, env=env)
 

@@ -248,6 +248,8 @@ def test_second_derivatives(name, options, torch):
     assert torch.autograd.gradgradcheck(function, (logits,))
 
 
+# PyTorch's own: it loads its forward-mode rules with the function that it deprecates.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_second_derivatives_agree(torch, jax):
     """Hessians of a sum, in both frameworks."""
     case = Case(

@@ -292,7 +292,8 @@ def test_labels_of_every_width_elsewhere(library_of_labels):
         value, _ = evaluate(library, loss, logits, target, dtype=dtype)
         for width in widths:
             again, _ = evaluate(library, loss, logits, target.astype(width), dtype=dtype)
-            assert value == again, (name, width)
+            # JAX compiles each width anew, and may sum in another order.
+            assert again == pytest.approx(value, rel=1e-15), (name, width)
 
 
 @pytest.fixture(params=["strict-2024", "strict-no_x64", "torch", "jax-x64"])
