@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on each `backend`, or on one for each `library`, that is selected.
 
     If it asks for `dtype` or `half_dtype` too, then in each floating dtype of the backend, and if
-    it asks for `case`, on the cases of tests/cases.py that the backend takes.
+    it asks for `case` or `scalar_case`, on the cases of tests/cases.py that the backend takes.
     """
     backends = metafunc.config.array_losses_backends
     if "library" in metafunc.fixturenames:
@@ -53,7 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name = "backend"
     else:
         return
-    axes = [axis for axis in ("dtype", "half_dtype", "case") if axis in metafunc.fixturenames]
+    known = ("dtype", "half_dtype", "case", "scalar_case")
+    axes = [axis for axis in known if axis in metafunc.fixturenames]
     rows = [(b, *values) for b in backends for values in product(*(_along(b, a) for a in axes))]
     metafunc.parametrize(
         [name, *axes],
@@ -77,9 +78,14 @@ SORTING_WITHOUT_INT64 = pytest.mark.xfail(
 
 
 def _along(backend: Backend, axis: str) -> Sequence[object]:
-    if axis == "case":
-        return getattr(cases, backend.cases)
-    return getattr(backend, f"{axis}s")
+    if axis not in {"case", "scalar_case"}:
+        return getattr(backend, f"{axis}s")
+    table = getattr(cases, backend.cases)
+    if axis == "scalar_case":
+        return [case for case in table if case.is_scalar]
+    if backend.cases == "COVER":  # the value of a scalar is compiled, and tested, with its gradient
+        return [case for case in table if not case.is_scalar]
+    return table
 
 
 @pytest.fixture

@@ -38,15 +38,18 @@ def test_closed_form_against_differences(case):
     np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-9 * scale)
 
 
-def test_value_and_grad(backend, dtype, case):
+@pytest.mark.parametrize("name", CLASSES)
+def test_none_has_no_gradient_of_its_own(name, library):
+    logits, target, _ = library.inputs(Data(), library.dtypes[0])
+    with pytest.raises(ValueError, match="reduction"):
+        getattr(al, CLASSES[name])(reduction="none").value_and_grad(logits, target)
+
+
+def test_value_and_grad(backend, dtype, scalar_case):
+    case = scalar_case
     logits, target, weights = backend.inputs(case.data, dtype)
-    loss = case.loss()
-    if not case.is_scalar:
-        with pytest.raises(ValueError, match="reduction"):
-            loss.value_and_grad(logits, target, pixel_weights=weights)
-        return
     before = backend.to_numpy(logits)
-    value, gradient = loss.value_and_grad(logits, target, pixel_weights=weights)
+    value, gradient = case.loss().value_and_grad(logits, target, pixel_weights=weights)
 
     expected_value, expected = closed_form(case, dtype)
     assert backend.owns(value)

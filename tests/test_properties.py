@@ -289,9 +289,10 @@ def test_labels_of_every_width_elsewhere(library_of_labels):
     unsorted = library.name == "strict-no_x64"
     for name in sorted(set(CLASSES) - set(LOVASZ_LOSSES if unsorted else ())):
         loss = make(name, ignore_index=100)
-        value, _ = evaluate(library, loss, logits, target, dtype=dtype)
+        z = library.asarray(logits, dtype)
+        value = float(loss(z, library.asarray(target)))
         for width in widths:
-            again, _ = evaluate(library, loss, logits, target.astype(width), dtype=dtype)
+            again = float(loss(z, library.asarray(target.astype(width))))
             # JAX compiles each width anew, and may sum in another order.
             assert again == pytest.approx(value, rel=1e-15), (name, width)
 
@@ -301,7 +302,7 @@ def library_of_labels(request, pytestconfig):
     widths = {
         "torch": ["uint8", "int8", "int16", "int32", "int64"],
         "strict-no_x64": ["uint8", "uint16", "uint32", "int8", "int16", "int32"],
-        "jax-x64": ["uint8", "int32"],  # each is compiled anew
+        "jax-x64": ["uint8"],  # each is compiled anew
     }
     for backend in enter(request.param, pytestconfig):
         yield backend, widths.get(request.param, WIDTHS)

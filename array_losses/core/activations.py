@@ -251,8 +251,9 @@ class Probabilities(Activation):
         return Probabilities(self.xp, self.xp.where(sign < 0.0, 1.0 - self.p, self.p))
 
     def at_target(self, labels: Labels) -> Activation:
-        """Return the probability of the labelled class."""
-        return Probabilities(self.xp, labels.pick(self.p))
+        """Return the probability of the labelled class; NaN in another class shows in it too."""
+        others = self.xp.sum(self.p, axis=1, keepdims=True)
+        return Probabilities(self.xp, labels.pick(self.p) + 0.0 * others)
 
     def backward_at_target(self, dlog: Array, labels: Labels, at: Activation) -> Array:
         """Return dlog / p at the labelled class and 0 elsewhere."""

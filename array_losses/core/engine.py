@@ -106,8 +106,13 @@ class Evaluation:
 
     @property
     def better_at_once(self) -> bool:
-        """Whether value and gradient together cost little more than the value."""
-        if any(formula.reduction == "none" for _, formula in self.terms):
+        """Whether value and gradient together cost little more than the value.
+
+        Not in half precision: a gradient that is scaled later (by a loss scale, say) must not have
+        been rounded before.
+        """
+        scalar = all(formula.reduction != "none" for _, formula in self.terms)
+        if not scalar or self.logits.dtype != self.dtype:
             return False
         return self._in_one_pass or not all(formula.additive for _, formula in self.terms)
 

@@ -98,11 +98,14 @@ Terms: TypeAlias = tuple[tuple[float, Formula], ...]
 
 
 def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
-    """Return the quotient, 0 where the divisor is 0: nothing is counted there."""
+    """Return the quotient, 0 where the divisor is 0: nothing is counted there.
+
+    But NaN where the numerator is NaN, which must not be hidden.
+    """
     if divisor is None:
         return numerator
     nothing = divisor == 0.0
-    return xp.where(nothing, 0.0, numerator) / xp.where(nothing, 1.0, divisor)
+    return xp.where(nothing, 0.0 * numerator, numerator) / xp.where(nothing, 1.0, divisor)
 
 
 def exchange(xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]) -> list[Totals]:
@@ -112,7 +115,15 @@ def exchange(xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]
     flat = [xp.reshape(one, (-1,)) for totals in many for one in totals]
     if not flat:
         return list(many)
-    summed = all_reduce(xp.concat(flat))
+    mine = xp.concat(flat)
+    summed = all_reduce(mine)
+    if getattr(summed, "shape", None) != mine.shape:
+        found = getattr(summed, "shape", summed)
+        msg = (
+            f"`all_reduce` must return the sum over devices, an array of shape {mine.shape}, "
+            f"got {found}."
+        )
+        raise ValueError(msg)
     result, start = [], 0
     for totals in many:
         pieces = []
@@ -160,6 +171,9 @@ def prepare(
     all_reduce: AllReduce | None,
 ) -> list[arguments.Batch]:
     """Return the checked arrays as each loss sees them."""
+    if not (all_reduce is None or callable(all_reduce)):
+        msg = f"`all_reduce` must be callable or None, got {all_reduce!r}."
+        raise TypeError(msg)
     batches: dict[int, arguments.Batch] = {}
     result = []
     for _, formula in terms:

@@ -44,10 +44,17 @@ def outside(xp: Namespace, target: Array, highest: int) -> Array:
     return (target < 0) | (target > highest)
 
 
-def check(xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, ...]) -> bool:
+def check(
+    xp: Namespace,
+    target: Array,
+    highest: int,
+    ignore_index: tuple[int, ...],
+    pixel_weights: Array | None,
+) -> bool:
     """Raise a ValueError for a counted label outside 0 to `highest`.
 
-    Returns whether any element is ignored. Looks at values: for eager arrays on a CPU only.
+    Returns whether there is an ignored element, or one outside that does not count. Looks at
+    values: for eager arrays on a CPU only.
     """
     if math.prod(target.shape) == 0:
         return False
@@ -60,6 +67,8 @@ def check(xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, .
     bad = outside(xp, target, highest)
     if hidden is not None:
         bad = bad & ~hidden
+    if pixel_weights is not None:
+        bad = bad & (pixel_weights != xp.zeros_like(pixel_weights))
     if not xp.any(bad):
         return True
     zero = xp.zeros_like(target)

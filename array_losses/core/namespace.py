@@ -53,6 +53,9 @@ def namespace_of(**arrays: Array) -> Namespace:
         if not is_array_api_obj(x):
             msg = f"`{name}` must be an array of NumPy, CuPy, PyTorch or JAX, got {_kind(x)}."
             raise TypeError(msg)
+        if type(x).__module__.startswith("numpy.ma"):
+            msg = f"`{name}` must not be a masked array; give the mask as `pixel_weights`."
+            raise TypeError(msg)
     try:
         return array_namespace(*given.values())
     except TypeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -30,7 +30,10 @@ def number(name: str, value: Any, *, lowest: float = -math.inf, highest: float =
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"`{name}` must be a number, got {value!r}."
         raise TypeError(msg)
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf if value > 0 else -math.inf
     if not math.isfinite(value) or not lowest <= value <= highest:
         msg = f"`{name}` must be {_range(lowest, highest)}, got {value!r}."
         raise ValueError(msg)
@@ -70,8 +73,9 @@ def true_or_false(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """Return `value`, which must be one of `allowed`."""
+    value = _plain(value)
     if isinstance(value, bool) or not any(
-        type(value) is type(one) and value == one for one in allowed
+        isinstance(value, type(one)) and value == one for one in allowed
     ):
         msg = f"`{name}` must be one of {', '.join(map(repr, allowed))}, got {value!r}."
         raise ValueError(msg)
@@ -85,7 +89,7 @@ def _plain(value: Any) -> Any:
 
 def _members(name: str, value: Any) -> tuple[Any, ...]:
     value = _plain(value)
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         msg = f"`{name}` must be a sequence, got {value!r}."
         raise TypeError(msg)
     members = tuple(value)
@@ -100,7 +104,7 @@ def per_class_or_number(
 ) -> float | tuple[float, ...]:
     """Return `value` as one float for all classes or as a tuple of one a class."""
     value = _plain(value)
-    if isinstance(value, (Real, str)) or not isinstance(value, Iterable):
+    if isinstance(value, Real):
         return number(name, value, lowest=lowest, highest=highest)
     return tuple(number(name, one, lowest=lowest, highest=highest) for one in _members(name, value))
 
@@ -121,7 +125,7 @@ def index(value: Any) -> int | tuple[int, ...] | None:
     if value is None:
         return None
     value = _plain(value)
-    if isinstance(value, (Real, str)) or not isinstance(value, Iterable):
+    if isinstance(value, Real):
         return integer("ignore_index", value)
     return tuple(integer("ignore_index", one) for one in _members("ignore_index", value))
 

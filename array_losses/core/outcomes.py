@@ -145,8 +145,8 @@ def _as_array(pixels: Pixels, value: PerClass) -> Array:
 
 
 def _kept_from_log_0(activation: Activation, share: Array) -> Activation:
-    """Return given probabilities with 1 where the share is 0, whose logarithm must not enter."""
+    """Return given probabilities with 1 for a 0 that has no share: log 0 must not enter."""
     if not isinstance(activation, Probabilities):
         return activation
-    xp = activation.xp
-    return Probabilities(xp, xp.where(share == 0.0, 1.0, activation.p))
+    xp, p = activation.xp, activation.p
+    return Probabilities(xp, xp.where((share == 0.0) & (p <= 0.0), 1.0, p))

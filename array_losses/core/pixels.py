@@ -90,12 +90,12 @@ class Pixels:
         self._classes: Labels | None = None
         self._at_target: Activation | None = None
         self._target: Array | None = None
-        self._read_target(block.target, look=look)
+        self._read_target(block.target, block.pixel_weights, look=look)
         self._read_weights(block.pixel_weights, look=look)
 
     # What counts.
 
-    def _read_target(self, target: Array, *, look: bool) -> None:
+    def _read_target(self, target: Array, pixel_weights: Array | None, *, look: bool) -> None:
         xp = self.xp
         if not self.hard:
             self._target = xp.astype(target, self.dtype, copy=False)
@@ -103,15 +103,16 @@ class Pixels:
         target = labels.as_integers(xp, target)
         target = target[:, None, :] if self.labelled else target
         highest = self.num_classes - 1 if self.labelled and self.num_classes > 1 else 1
-        hidden = None
-        if not look or labels.check(xp, target, highest, self.view.ignore_index):
-            hidden = labels.ignored(xp, target, self.view.ignore_index)
-        if hidden is not None:
-            self._count_only(~hidden)
-            target = xp.where(hidden, xp.zeros_like(target), target)
-        if not look:
+        ignore = self.view.ignore_index
+        weights = None if pixel_weights is None else pixel_weights[:, None, :]
+        if not look or labels.check(xp, target, highest, ignore, weights):
+            hidden = labels.ignored(xp, target, ignore)
+            if hidden is not None:
+                self._count_only(~hidden)
+                target = xp.where(hidden, xp.zeros_like(target), target)
             bad = labels.outside(xp, target, highest)
-            self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
+            if not look:
+                self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
             target = xp.where(bad, xp.zeros_like(target), target)
         if self.labelled and self.num_classes > 1:
             self._classes = Labels(xp, target, self.num_classes, traced=self.traced)
@@ -132,7 +133,7 @@ class Pixels:
         negative = weights < 0.0
         if not look:
             weights = xp.where(negative, float("nan"), weights)
-        elif xp.any(negative):
+        elif xp.any(negative if self.mask is None else negative & self.mask):
             msg = f"`pixel_weights` must not be negative, got {float(xp.min(weights))}."
             raise ValueError(msg)
         self._hide_broken(weights == 0.0)
@@ -154,6 +155,8 @@ class Pixels:
         xp = self.xp
 
         def mended(z: Array) -> Array:
+            if not self.traced:
+                return xp.where(weightless, _HARMLESS, z)
             broken = ~xp.isfinite(z)
             if self.view.activation is None:
                 broken = broken | (z <= 0.0) | (z >= 1.0)
@@ -215,7 +218,12 @@ class Pixels:
     @property
     def share(self) -> Array:
         """The target as numbers."""
-        return self.xp.astype(self.target, self.dtype, copy=False)
+        xp = self.xp
+        if self.hard and self.traced:
+            # XLA turns a product with a converted bool into a select, which would hide a NaN.
+            one = xp.ones((), dtype=self.dtype, device=self.device)
+            return xp.where(self.target, one, xp.zeros_like(one))
+        return xp.astype(self.target, self.dtype, copy=False)
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number a class as an array that broadcasts over the block."""

@@ -57,6 +57,10 @@ def current() -> Plan:
 @contextmanager
 def using(*, block_pixels: int | None = None, threads: int | None = None) -> Iterator[None]:
     """Work with blocks of so many pixels and so many threads inside the context."""
+    for name, value in (("block_pixels", block_pixels), ("threads", threads)):
+        if value is not None and value < 1:
+            msg = f"`{name}` must be None or at least 1, got {value}."
+            raise ValueError(msg)
     token = _plan.set(Plan(block_pixels, threads))
     try:
         yield

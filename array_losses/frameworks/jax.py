@@ -68,9 +68,22 @@ def _look(terms: Terms, logits: Array, target: Array, pixel_weights: Array | Non
         classes = batch.logits.shape[1]
         highest = classes - 1 if batch.labelled and classes > 1 else 1
         numbers = labels.as_integers(xp, np.asarray(batch.target))
-        labels.check(xp, numbers, highest, one.view.ignore_index)
-    if pixel_weights is not None and np.any(np.asarray(pixel_weights) < 0):
-        msg = f"`pixel_weights` must not be negative, got {np.min(np.asarray(pixel_weights))}."
+        weights = None if batch.pixel_weights is None else np.asarray(batch.pixel_weights)
+        if weights is not None and not batch.labelled:
+            weights = np.expand_dims(weights, 1)
+        labels.check(xp, numbers, highest, one.view.ignore_index, weights)
+    if pixel_weights is not None:
+        _check_weights(np.asarray(pixel_weights), np.asarray(target), terms)
+
+
+def _check_weights(weights: Array, target: Array, terms: Terms) -> None:
+    """Raise a ValueError for a negative weight of a pixel that one of the losses counts."""
+    negative = weights < 0
+    if negative.any() and target.shape == weights.shape:
+        ignored = [np.isin(target, one.view.ignore_index) for _, one in terms]
+        negative = negative & ~np.logical_and.reduce(ignored)
+    if negative.any():
+        msg = f"`pixel_weights` must not be negative, got {weights.min()}."
         raise ValueError(msg)
 
 

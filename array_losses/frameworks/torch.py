@@ -117,7 +117,12 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
         logits, target, pixel_weights = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if _is_transformed(d):  # A batch of cotangents at once, by torch.func.vmap inside.
+            with torch.enable_grad():
+                z = logits.detach().requires_grad_()
+                loss = _plain(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
+            (gradient,) = torch.autograd.grad(loss, z, d)
+        elif torch.is_grad_enabled():
             loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
         elif ctx.gradient is not None:
@@ -153,6 +158,8 @@ class _Eager:
             logits, target = _as_numpy(logits), _as_numpy(target)
             pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
             all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
+        elif target.dtype in _WIDE_UNSIGNED:
+            target = target.to(torch.int64)
         self.engine = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=on_cpu)
 
     def value(self) -> tuple[Array, State]:
@@ -182,4 +189,5 @@ def _as_numpy(x: Array) -> Array:
 
 
 def _reduce_numpy(all_reduce: AllReduce, totals: Array) -> Array:
-    return all_reduce(torch.from_numpy(totals)).numpy()
+    summed = all_reduce(torch.from_numpy(totals))
+    return summed.numpy() if isinstance(summed, torch.Tensor) else summed

@@ -227,7 +227,7 @@ class WeightedSum(Criterion):
             factor = options.number("weights", weight)
             if isinstance(loss, WeightedSum):
                 inner = zip(loss.weights, loss.losses, strict=True)
-                flat += [(factor * own, one) for own, one in inner]
+                flat += [(options.number("weights", factor * own), one) for own, one in inner]
             elif isinstance(loss, Loss):
                 flat.append((factor, loss))
             else:
@@ -235,10 +235,15 @@ class WeightedSum(Criterion):
                 raise TypeError(msg)
         object.__setattr__(self, "losses", tuple(loss for _, loss in flat))
         object.__setattr__(self, "weights", tuple(weight for weight, _ in flat))
-        none = [loss.reduction == "none" for loss in self.losses]  # type: ignore[attr-defined]
-        if any(none) and not all(none):
-            msg = '`reduction` must be "none" in all losses of a sum or in none of them.'
-            raise ValueError(msg)
+        losses: Any = self.losses
+        if any(loss.reduction == "none" for loss in losses):
+            kinds = {(loss.reduction, loss.mapped, loss.per_image) for loss in losses}
+            if len(kinds) > 1:
+                msg = (
+                    '`reduction` must be "none" in all losses of a sum or in none, and then all '
+                    "must give a value a pixel, or a class, or an image and class."
+                )
+                raise ValueError(msg)
 
     def terms(self) -> Terms:
         """Return the losses with their weights, those of weight 0 left out."""
