@@ -200,7 +200,10 @@ class JaxBackend(Backend):
     @contextmanager
     def mode(self):
         with ExitStack() as stack:
-            stack.enter_context(self.library.enable_x64(self.x64))
+            # Public since 0.8; before, it was in jax.experimental.
+            public = getattr(self.library, "enable_x64", None)
+            enable = public or importlib.import_module("jax.experimental").enable_x64
+            stack.enter_context(enable(self.x64))
             if self.strict_promotion:
                 stack.enter_context(self.library.numpy_dtype_promotion("strict"))
                 stack.enter_context(self.library.numpy_rank_promotion("raise"))

@@ -117,7 +117,8 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
         logits, target, pixel_weights = ctx.saved_tensors
-        if _is_transformed(d):  # A batch of cotangents at once, by torch.func.vmap inside.
+        if _is_transformed(d) or torch._C._functorch.is_legacy_batchedtensor(d):
+            # Many cotangents at once: torch.autograd.functional.jacobian(vectorize=True).
             with torch.enable_grad():
                 z = logits.detach().requires_grad_()
                 loss = _plain(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
