@@ -201,9 +201,9 @@ class JaxBackend(Backend):
     def mode(self):
         with ExitStack() as stack:
             # Public since 0.8; before, it was in jax.experimental.
-            public = getattr(self.library, "enable_x64", None)
-            enable = public or importlib.import_module("jax.experimental").enable_x64
-            stack.enter_context(enable(self.x64))
+            has_it = hasattr(self.library, "enable_x64")
+            module = self.library if has_it else importlib.import_module("jax.experimental")
+            stack.enter_context(module.enable_x64(self.x64))
             if self.strict_promotion:
                 stack.enter_context(self.library.numpy_dtype_promotion("strict"))
                 stack.enter_context(self.library.numpy_rank_promotion("raise"))

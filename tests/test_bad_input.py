@@ -494,10 +494,13 @@ def test_sums_that_mix_reductions():
         sum([al.DiceLoss(), al.FocalLoss(), 2 * al.JaccardLoss(reduction="none")])
 
 
-def test_sums_of_results_of_different_shapes(inputs):
-    loss = al.CrossEntropyLoss(reduction="none") + al.DiceLoss(reduction="none")
-    with pytest.raises(ValueError, match=says("reduction", "shape")):
-        loss(*inputs)
+@pytest.mark.parametrize(
+    "other", [al.CrossEntropyLoss(reduction="none"), al.DiceLoss(reduction="none", pool="image")]
+)
+def test_sums_of_maps_and_numbers_a_class(other):
+    """Even where the shapes happen to be the same."""
+    with pytest.raises(ValueError, match=says("reduction")):
+        al.DiceLoss(reduction="none") + other
 
 
 @pytest.mark.parametrize("other", [1, 1.0, None, "loss", al.DiceLoss, [al.DiceLoss()]])
@@ -529,3 +532,37 @@ def test_sums_made_by_hand():
         al.WeightedSum(losses=(), weights=())
     with pytest.raises(TypeError, match=says("losses")):
         al.WeightedSum(losses=("dice",), weights=(1.0,))
+
+
+@pytest.mark.parametrize("wrong", [{0: 0.5, 1: 0.5}, {0.5, 1.0}, b"\x01\x02"])
+@pytest.mark.parametrize("option", ["class_weights", "smooth", "ignore_index"])
+def test_what_has_no_order_is_no_sequence(option, wrong):
+    with pytest.raises(TypeError, match=says(option)):
+        al.DiceLoss(**{option: wrong})
+
+
+def test_masked_arrays():
+    logits, target = np.zeros((1, 2, 3)), np.ma.masked_equal(np.array([[0, 1, 2]]), 2)
+    with pytest.raises(TypeError, match=says("target", "masked")):
+        al.DiceLoss()(logits, target)
+
+
+@pytest.mark.parametrize(
+    ("all_reduce", "error"),
+    [
+        (lambda totals: np.concatenate([totals, totals]), ValueError),
+        (lambda totals: totals[:-1], ValueError),
+        (lambda _: None, ValueError),
+        ("sum", TypeError),
+    ],
+)
+def test_wrong_all_reduce(all_reduce, error):
+    with pytest.raises(error, match=says("all_reduce")):
+        al.DiceLoss()(np.zeros((1, 2, 3)), np.array([[0, 1, 1]]), all_reduce=all_reduce)
+
+
+def test_numbers_beyond_floats():
+    with pytest.raises(ValueError, match=says("gamma", "finite")):
+        al.FocalLoss(gamma=10**400)
+    with pytest.raises(ValueError, match=says("weights", "finite")):
+        1e200 * (1e200 * al.DiceLoss())

@@ -471,6 +471,52 @@ def test_nan_shows_in_a_class_that_is_skipped(name, pool, eager):
     assert np.isnan(evaluate(loss, eager, (logits, target, None))[0])
 
 
+@pytest.mark.parametrize("name", PIXEL_LOSSES)
+def test_nan_shows_where_nothing_is_in_the_divisor(name, eager):
+    logits, target, _ = Data(absent=(1, 2), seed=62).build()
+    logits[0, 1, 0, 0] = np.nan
+    loss = getattr(al, CLASSES[name])(class_weights=[0, 1, 1], normalize="weights")
+    assert np.isnan(evaluate(loss, eager, (logits, target, None))[0])
+
+
+@pytest.mark.parametrize("name", PIXEL_LOSSES)
+@pytest.mark.parametrize("target", ["labels", "one-hot", "soft"])
+def test_nan_shows_in_a_given_probability_of_another_class(name, target, eager):
+    p = np.array([[[np.nan, 0.3], [0.4, 0.7]]])
+    targets = {"labels": np.array([[1, 1]]), "one-hot": np.array([[[0, 0], [1, 1]]])}
+    targets["soft"] = targets["one-hot"].astype(np.float64)
+    loss = getattr(al, CLASSES[name])(activation=None)
+    assert np.isnan(evaluate(loss, eager, (p, targets[target], None))[0])
+
+
+@pytest.mark.parametrize("name", PIXEL_LOSSES)
+def test_nan_shows_at_a_pixel_of_no_class_in_jax(name, jax):
+    """XLA makes a product with a converted bool a select, which would hide it."""
+    logits, target = np.zeros((1, 2, 3)), np.array([[[0, 1, 1], [0, 0, 0]]])
+    logits[0, 0, 0] = np.nan
+    loss = getattr(al, CLASSES[name])()
+    assert np.isnan(float(loss(jax.numpy.asarray(logits), jax.numpy.asarray(target))))
+
+
+def test_what_does_not_count_may_have_any_label_and_weight(library):
+    logits, target, _ = Data(seed=63).build()
+    mask = np.ones(target.shape, dtype=bool)
+    mask[0, 0, :2] = False
+    expected = float(al.CrossEntropyLoss()(logits, target, pixel_weights=mask))
+    odd, weights = target.copy(), mask.astype(np.float64)
+    odd[0, 0, :2] = 200
+    dtype = library.dtypes[0]
+    loss = al.CrossEntropyLoss()
+    for one in (mask, weights):
+        value, _ = evaluate(loss, library, (logits, odd, one), dtype)
+        assert value == pytest.approx(expected, rel=1e-6)
+    weights[0, 0, :2] = -1
+    value, _ = evaluate(
+        al.CrossEntropyLoss(ignore_index=200), library, (logits, odd, weights), dtype
+    )
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
 # --- many devices ---------------------------------------------------------------------------------
 
 REDUCIBLE = {

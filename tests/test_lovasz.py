@@ -182,3 +182,13 @@ def test_bins_are_still_to_come(loss):
         loss(bins=256)
     with pytest.raises(ValueError, match="bins"):
         loss(bins=0)
+
+
+def test_an_error_below_0_by_rounding_sorts_last(library):
+    """A given probability may be a rounding above 1."""
+    dtype = library.dtypes[-1]
+    above = np.nextafter(np.float32(1), np.float32(2))
+    p = library.asarray(np.array([[[above, 0.6, 0.5], [0.0, 0.4, 0.5]]]), dtype)
+    loss = al.LovaszSoftmaxLoss(activation=None)
+    value = loss(p, library.asarray(np.array([[0, 0, 1]])))
+    assert float(value) == pytest.approx(0.4, rel=1e-6)

@@ -122,3 +122,17 @@ def test_a_million_pixels_in_float32(name, module, low, request):
     target = library.asarray(target)
     expected = loss(library.asarray(library.to_numpy(logits), "float64"), target)
     assert float(loss(logits, target)) == pytest.approx(float(expected), rel=1e-6)
+
+
+@each_loss
+def test_a_loss_scale_comes_before_rounding(name, torch):
+    """Loss scaling keeps small gradients in float16: scaled first, rounded to float16 last."""
+    rng = np.random.default_rng(11)
+    logits = torch.asarray(3 * rng.normal(size=(1, 3, 100, 100))).to(torch.float16)
+    target = torch.asarray(rng.integers(0, 3, (1, 100, 100)))
+    low, high = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    loss = getattr(al, CLASSES[name])()
+    (2.0**16 * loss(low, target)).backward()
+    (2.0**16 * loss(high, target)).backward()
+    error = (low.grad.double() - high.grad).abs().sum() / high.grad.abs().sum()
+    assert float(error) < 1e-3

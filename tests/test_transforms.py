@@ -470,3 +470,11 @@ def test_negative_weights_are_nan_where_they_cannot_be_looked_at(torch, jax):
     assert torch.isnan(torch.func.grad_and_value(in_position(loss))(z, t, w)[1])
     z, t, w = (jax.numpy.asarray(x.numpy()) for x in (z, t, w))
     assert np.isnan(jax.jit(in_position(loss))(z, t, w))
+
+
+@few_entries
+def test_torch_jacobian_of_many_cotangents_at_once(loss, data, torch):
+    logits, target, _ = (None if x is None else torch.asarray(x) for x in data.build())
+    jacobian = torch.autograd.functional.jacobian(lambda z: loss(z, target), logits, vectorize=True)
+    _, gradient = loss.value_and_grad(logits, target)
+    torch.testing.assert_close(jacobian, gradient, rtol=1e-10, atol=1e-13)

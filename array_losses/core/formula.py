@@ -105,7 +105,8 @@ def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
     if divisor is None:
         return numerator
     nothing = divisor == 0.0
-    return xp.where(nothing, 0.0 * numerator, numerator) / xp.where(nothing, 1.0, divisor)
+    counted = ~nothing | xp.isnan(numerator)
+    return xp.where(counted, numerator, 0.0) / xp.where(nothing, 1.0, divisor)
 
 
 def exchange(xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]) -> list[Totals]:
