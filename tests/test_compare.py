@@ -230,7 +230,7 @@ def test_mistakes_in_options_are_told(run, capsys, option):
     ("text", "name", "loss"),
     [
         ("ce", "Cross entropy", al.CrossEntropyLoss()),
-        ("tversky", "Tversky", al.TverskyLoss(fp_weight=0.3, fn_weight=0.7)),
+        ("tversky", "Tversky .3/.7", al.TverskyLoss(fp_weight=0.3, fn_weight=0.7)),
         ("ce+0.5*hinge", "CE + 0.5 hinge", al.CrossEntropyLoss() + 0.5 * al.LovaszHingeLoss()),
         ("2*focal", "2 Focal", 2 * al.FocalLoss()),
     ],

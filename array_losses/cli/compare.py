@@ -27,7 +27,7 @@ _LOSSES = {
     "focal": "Focal",
     "dice": "Dice",
     "jaccard": "Jaccard",
-    "tversky": "Tversky",
+    "tversky": "Tversky .3/.7",
     "lovasz": "Lovász-Softmax",
     "hinge": "Lovász hinge",
 }

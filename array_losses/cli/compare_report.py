@@ -51,7 +51,7 @@ class Comparison:
         )
         how = (
             f"{scene.title}: {scene.split}. {self.steps} steps of Adam (rate {RATE}) on batches "
-            f"of {BATCH:,} pixels; {self.place}; {self.seconds:.0f} s in all."
+            f"of up to {BATCH:,} pixels; {self.place}; {self.seconds:.0f} s in all."
         )
         return [f"Highest mean IoU: {best.name} ({_percent(best.mean_iou)} %).", rare, how]
 

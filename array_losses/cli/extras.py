@@ -16,5 +16,8 @@ def require(module: str, extra: str) -> None:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        message = f'{module} is not installed; run: pip install "array-losses[{extra}]"'
+        message = (
+            f'{module} is not installed; run: pip install "array-losses[{extra}]" '
+            f'(in a clone of the repository: pip install ".[{extra}]")'
+        )
         raise MissingExtraError(message) from error

@@ -74,7 +74,8 @@ def check(
     zero = xp.zeros_like(target)
     found = int(xp.max(xp.where(bad, target, zero))) or int(xp.min(xp.where(bad, target, zero)))
     also = f" or the ignored {', '.join(map(str, ignore_index))}" if ignore_index else ""
-    msg = f"`target` must hold integers from 0 to {highest}{also}, got {found}."
+    hint = "" if ignore_index else f"; to leave such pixels out, set `ignore_index={found}`"
+    msg = f"`target` must hold integers from 0 to {highest}{also}, got {found}{hint}."
     raise ValueError(msg)
 
 

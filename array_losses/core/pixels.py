@@ -74,6 +74,7 @@ class Pixels:
         self.xp = xp = block.xp
         self.view = view
         self.traced = traced
+        self._look = look
         self.shape = block.shape
         self.num_classes = block.shape[1]
         self.dtype = compute_dtype(xp, block.dtype)
@@ -92,6 +93,8 @@ class Pixels:
         self._target: Array | None = None
         self._read_target(block.target, block.pixel_weights, look=look)
         self._read_weights(block.pixel_weights, look=look)
+        if look and not self.hard:
+            _check_probabilities(xp, self._target, "target", "a 0/255 mask is `mask > 0`")
 
     # What counts.
 
@@ -176,6 +179,10 @@ class Pixels:
             z = self.xp.astype(self._read_logits(), self.dtype, copy=False)
             for replace in self._replaced:
                 z = replace(z)
+            if self._look and self.view.activation is None:
+                _check_probabilities(
+                    self.xp, z, "logits", "a softmax or sigmoid is an `activation`"
+                )
             self._logits = z
         return self._logits
 
@@ -335,6 +342,20 @@ def _sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:
         return xp.sum(x, axis=2, dtype=x.dtype)
     return xp.sum(x, axis=(0, 2), dtype=x.dtype)[None, :]
 
+
+def _check_probabilities(xp: Namespace, x: Array, name: str, hint: str) -> None:
+    """Raise a ValueError for what is far from a probability; resampled ones may be a bit off."""
+    if 0 in x.shape:
+        return
+    low, high = float(xp.min(x)), float(xp.max(x))
+    if low < -_OVERSHOOT or high > 1.0 + _OVERSHOOT:
+        found = low if low < -_OVERSHOOT else high
+        msg = f"`{name}` must hold probabilities from 0 to 1, got {found:g}; {hint}."
+        raise ValueError(msg)
+
+
+# By how much interpolation (cubic, say) may carry a probability out of [0, 1].
+_OVERSHOOT = 0.25
 
 # Stands in for the logits of ignored pixels: finite under every activation, also as a probability.
 _HARMLESS = 0.5

@@ -303,7 +303,10 @@ def named(name: str) -> Framework:
 
 def _found(kind: type[Framework]) -> Framework:
     if not kind.installed():
-        msg = f'{kind.name} is not installed: pip install "array-losses[{kind.extra}]"'
+        msg = (
+            f'{kind.name} is not installed: pip install "array-losses[{kind.extra}]" '
+            f'(in a clone of the repository: pip install ".[{kind.extra}]")'
+        )
         raise UnavailableError(msg)
     try:
         framework = kind()
