@@ -566,3 +566,25 @@ def test_numbers_beyond_floats():
         al.FocalLoss(gamma=10**400)
     with pytest.raises(ValueError, match=says("weights", "finite")):
         1e200 * (1e200 * al.DiceLoss())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_soft_targets_far_from_probabilities(name):
+    logits, mask = np.zeros((1, 2, 3)), 255.0 * np.eye(2, 3)[None]
+    with pytest.raises(ValueError, match=says("target", "0 to 1", "255")):
+        getattr(al, CLASSES[name])()(logits, mask)
+    weights = np.zeros((1, 3))  # where nothing counts, nothing is wrong
+    assert float(getattr(al, CLASSES[name])()(logits, mask, pixel_weights=weights)) == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(CLASSES) - {"lovasz_hinge"}))
+def test_logits_in_place_of_probabilities(name):
+    logits, target = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]])
+    with pytest.raises(ValueError, match=says("logits", "0 to 1", "-2")):
+        getattr(al, CLASSES[name])(activation=None)(logits, target)
+
+
+@pytest.mark.parametrize("score", [al.dice_coefficient, al.jaccard_index])
+def test_scores_of_logits(score):
+    with pytest.raises(ValueError, match=says("prediction", "0 to 1", "-2")):
+        score(np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]]))

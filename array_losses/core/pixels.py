@@ -55,8 +55,8 @@ class Pixels:
     block : Block
     view : View
     look : bool
-        Whether values may be looked at: then a bad label raises a ValueError. Otherwise its pixel
-        gets the weight NaN, so that no sum can hide it.
+        Whether values may be looked at: then a bad label raises a ValueError. Otherwise the logits
+        there become NaN, so that no sum can hide it.
     traced : bool
         Whether automatic differentiation or a compiler follows every operation. Only then are
         gathers avoided (a comparison and a sum fuse better, and torch.func.vmap has no rule for
@@ -154,21 +154,25 @@ class Pixels:
             self._target = xp.where(counted, self._target, 0.0)
 
     def _hide_broken(self, weightless: Array) -> None:
-        """Replace what is not finite where the weight is 0; the rest serves d loss / d weight."""
+        """Replace what a pixel holds where its weight is 0.
+
+        Traced, only what is not finite: the rest serves d loss / d weight.
+        """
         xp = self.xp
 
-        def mended(z: Array) -> Array:
+        def hidden(x: Array, *, probabilities: bool) -> Array:
             if not self.traced:
-                return xp.where(weightless, _HARMLESS, z)
-            broken = ~xp.isfinite(z)
-            if self.view.activation is None:
-                broken = broken | (z <= 0.0) | (z >= 1.0)
-            return xp.where(weightless & broken, _HARMLESS, z)
+                return weightless
+            broken = ~xp.isfinite(x)
+            if probabilities:
+                broken = broken | (x <= 0.0) | (x >= 1.0)
+            return weightless & broken
 
-        self._replaced.append(mended)
+        given = self.view.activation is None
+        self._replaced.append(lambda z: xp.where(hidden(z, probabilities=given), _HARMLESS, z))
         if not self.hard:
-            broken = ~xp.isfinite(self._target)
-            self._target = xp.where(weightless & broken, 0.0, self._target)
+            target = self._target
+            self._target = xp.where(hidden(target, probabilities=False), 0.0, target)
 
     # What is there.
 
@@ -180,9 +184,8 @@ class Pixels:
             for replace in self._replaced:
                 z = replace(z)
             if self._look and self.view.activation is None:
-                _check_probabilities(
-                    self.xp, z, "logits", "a softmax or sigmoid is an `activation`"
-                )
+                hint = "with `activation=None` (and for scores) logits are no probabilities"
+                _check_probabilities(self.xp, z, "logits` or `prediction", hint)
             self._logits = z
         return self._logits
 

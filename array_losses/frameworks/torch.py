@@ -15,7 +15,7 @@ from array_losses.core.namespace import Array
 
 __all__ = ["value", "value_and_grad"]
 
-# array_api_compat offers them, but most of PyTorch's operations do not.
+# PyTorch has these dtypes, but few operations on them.
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
