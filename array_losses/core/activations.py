@@ -10,9 +10,11 @@ What is here computes eagerly, and by arithmetic rather than by choice: at rando
 
 from __future__ import annotations
 
+import math
+
 from array_losses.core.namespace import Array, Namespace
 
-__all__ = ["Activation", "Probabilities", "Sigmoid", "Softmax"]
+__all__ = ["Activation", "ModerateSigmoid", "Probabilities", "Sigmoid", "Softmax", "sigmoid"]
 
 
 class Activation:
@@ -52,10 +54,6 @@ class Activation:
 
     def backward_log(self, dlog: Array) -> Array:
         """Return d loss / d logits from d loss / d log p."""
-        raise NotImplementedError
-
-    def flipped(self, sign: Array) -> Activation:
-        """Return the same with `p` and `not_p` exchanged where `sign` is -1, not 1."""
         raise NotImplementedError
 
     def _make_p(self) -> Array:
@@ -156,9 +154,39 @@ class Sigmoid(Activation):
         """Return (1 - p) dlog."""
         return dlog * self.not_p
 
-    def flipped(self, sign: Array) -> Activation:
-        """Return the sigmoid of the logits times `sign`."""
-        return Sigmoid(self.xp, self.logits * sign)
+
+class ModerateSigmoid(Activation):
+    """The same where no exp(-z) overflows: then the formula needs no cases, and half the passes."""
+
+    def __init__(self, xp: Namespace, logits: Array) -> None:
+        super().__init__(xp, logits)
+        self._exp = xp.exp(-logits)
+
+    def _make_p(self) -> Array:
+        return 1.0 / (1.0 + self._exp)
+
+    def _make_not_p(self) -> Array:
+        return self._exp * self.p
+
+    def _make_log_p(self) -> Array:
+        return -self.xp.log1p(self._exp)
+
+    def backward(self, dp: Array) -> Array:
+        """Return p (1 - p) dp."""
+        return dp * (self.p * self.not_p)
+
+    def backward_log(self, dlog: Array) -> Array:
+        """Return (1 - p) dlog."""
+        return dlog * self.not_p
+
+
+def sigmoid(xp: Namespace, logits: Array, *, look: bool) -> Activation:
+    """Return a sigmoid, the quicker one if the values may be looked at and allow it."""
+    if look and logits.size:
+        lowest = -0.9 * math.log(xp.finfo(logits.dtype).max)
+        if xp.min(logits) > lowest:
+            return ModerateSigmoid(xp, logits)
+    return Sigmoid(xp, logits)
 
 
 class Probabilities(Activation):
@@ -180,7 +208,3 @@ class Probabilities(Activation):
     def backward_log(self, dlog: Array) -> Array:
         """Return dlog / p."""
         return dlog / self.p
-
-    def flipped(self, sign: Array) -> Activation:
-        """Return 1 - p where `sign` is -1."""
-        return Probabilities(self.xp, self.xp.where(sign < 0.0, 1.0 - self.p, self.p))

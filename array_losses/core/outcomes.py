@@ -118,7 +118,7 @@ def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outco
     activation = pixels.activation
     if not present:
         share = 1.0 - share
-        activation = activation.flipped(pixels.xp.full_like(share, -1.0))
+        activation = pixels.flipped(pixels.xp.full_like(share, -1.0))
     activation = _kept_from_log_0(activation, share)
 
     def choose(if_present: PerClass, if_absent: PerClass) -> Array | float:

@@ -94,12 +94,21 @@ class Pixels:
         return self._activation
 
     def _activate(self, logits: Array) -> Activation:
+        if self.view.activation is None:
+            return activations.Probabilities(self.xp, logits)
         forms = traced if self.traced else activations
         if self.view.activation == "softmax":
             return forms.Softmax(self.xp, logits)
+        if self.traced:
+            return traced.Sigmoid(self.xp, logits)
+        return activations.sigmoid(self.xp, logits, look=self._look)
+
+    def flipped(self, sign: Array) -> Activation:
+        """Return `activation` with p and 1 - p exchanged where `sign` is -1, not 1."""
         if self.view.activation == "sigmoid":
-            return forms.Sigmoid(self.xp, logits)
-        return activations.Probabilities(self.xp, logits)
+            return self._activate(self.logits * sign)
+        xp, p = self.xp, self.logits
+        return self._activate(xp.where(sign < 0.0, 1.0 - p, p))
 
     @property
     def labels(self) -> Labels | None:
@@ -128,16 +137,11 @@ class Pixels:
             return hard.LabelledProbabilities(xp, self.logits, self.labels)
         if self.exclusive:
             return hard.OneHot(self.activation, self.share)
-        return hard.Apart(self._flipped(), self.share, self.sign)
-
-    def _flipped(self) -> Activation:
-        if self.view.activation == "sigmoid":
-            return self._activate(self.logits * self.sign)
-        return self.activation.flipped(self.sign)
+        return hard.Apart(self.flipped(self.sign), self.share, self.sign)
 
     def _follow_what_is_so(self) -> Activation:
         if self.labels is None:
-            return self._flipped()
+            return self.flipped(self.sign)
         if isinstance(self.activation, traced.Softmax):
             return traced.LabelledSoftmax(self.activation, self.labels)
         return hard.LabelledProbabilities(self.xp, self.logits, self.labels)

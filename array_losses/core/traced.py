@@ -84,7 +84,3 @@ class Sigmoid(Activation):
 
     def _make_log_p(self) -> Array:
         return self._low - self.xp.log1p(self._exp)
-
-    def flipped(self, sign: Array) -> Activation:
-        """Return the sigmoid of the logits times `sign`."""
-        return Sigmoid(self.xp, self.logits * sign)
