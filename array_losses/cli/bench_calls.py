@@ -52,16 +52,17 @@ def torch_calls(
     z = torch.from_numpy(_laid_out(inputs, layout))
     if inputs.workload.dtype == "bfloat16":
         z = z.to(torch.bfloat16)
-    t = torch.from_numpy(inputs.labels)
+    t = torch.from_numpy(inputs.labels).to(torch.int64)
     if float_labels:
         t = t.to(z.dtype)
-    z.requires_grad_()
+    alone = z  # as under no_grad in an evaluation
+    z = z.detach().requires_grad_()
     if compiled:
         function = torch.compile(function, dynamic=False)
 
     def forward() -> Any:
         with torch.no_grad():
-            return function(z, t)
+            return function(alone, t)
 
     def gradient() -> tuple[Any, Any]:
         z.grad = None

@@ -17,17 +17,9 @@ if TYPE_CHECKING:
     from array_losses.cli.bench_workloads import Inputs, Workload
     from array_losses.losses.base import Criterion
 
-__all__ = ["BINS", "IN_FLOAT32", "LOSSES", "Contender", "contenders", "our_loss"]
+__all__ = ["BINS", "IN_FLOAT32", "Contender", "contenders", "our_loss"]
 
 BINS = 4096
-LOSSES = {
-    "ce": "Cross entropy",
-    "focal": "Focal",
-    "dice": "Dice",
-    "jaccard": "Jaccard",
-    "lovasz": "Lovász",
-    "ce+dice": "CE + Dice",
-}
 OURS = "array_losses"
 IN_FLOAT32 = f"{OURS}, torch, float32"
 

@@ -69,7 +69,7 @@ class Results:
 
     def add_times(self, rows: list[Row]) -> None:
         """Add the rows of a group, in the place of the group's rows of an earlier run."""
-        groups = {(row.mode, row.workload, row.loss, row.threads) for row in rows}
+        groups = {row.group for row in rows}
         self.times = [
             row
             for row in self.times

@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -17,14 +17,14 @@ from array_losses.cli.bench_contenders import contenders
 from array_losses.cli.bench_workloads import make_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
     from array_losses.cli.bench_calls import Calls
     from array_losses.cli.bench_contenders import Contender
-    from array_losses.cli.bench_workloads import Workload
+    from array_losses.cli.bench_workloads import Inputs, Workload
 
-__all__ = ["Effort", "Group", "Row", "Seconds", "measure", "worker"]
+__all__ = ["Effort", "Group", "Row", "Seconds", "gradient_times", "measure", "worker"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Row:
     forward: Seconds | None = None
     gradient: Seconds | None = None
     problem: str | None = None
+
+    @property
+    def group(self) -> tuple[str, str, str, int]:
+        """What it was measured side by side with."""
+        return self.mode, self.workload, self.loss, self.threads
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,27 @@ def _interleaved(
     finally:
         gc.enable()
     return times
+
+
+def gradient_times(
+    those: Sequence[Contender], inputs: Inputs
+) -> list[tuple[Contender, list[float]]]:
+    """Return times of value and gradient: a second's worth, in turn, and at least two of each.
+
+    Who cannot be called is left out.
+    """
+    calls = []
+    for one in those:
+        with suppress(Exception):
+            gradient = one.prepare(inputs).gradient
+            gradient()
+            calls.append((one, gradient))
+    times: dict[Contender, list[float]] = {one: [] for one, _ in calls}
+    end = time.perf_counter() + 1.0
+    while calls and (time.perf_counter() < end or len(times[calls[0][0]]) < 2):
+        for one, gradient in calls:
+            times[one].append(_timed(gradient))
+    return list(times.items())
 
 
 def _timed(call: Callable[[], Any]) -> float:
