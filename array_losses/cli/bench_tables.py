@@ -240,8 +240,8 @@ def _memory(results: Results) -> list[str]:
                 if row.forward is None or row.gradient is None:
                     problems.append(f"* {title}, {row.contender}: {row.problem}")
                     continue
-                name = f"{LINES[_line(row)]}: {_bold(row.contender, bold=row.ours)}"
-                lines.append(_row([name, *_peaks(row)]))
+                label = f"{LINES[_line(row)]}: {_bold(row.contender, bold=row.ours)}"
+                lines.append(_row([label, *_peaks(row)]))
         lines += ["", *problems, ""] if problems else [""]
     return lines
 
