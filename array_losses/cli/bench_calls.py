@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from array_losses.cli.bench_workloads import Inputs
 
-__all__ = ["Calls", "Layout", "Preparation", "jax_calls", "numpy_calls", "torch_calls"]
-
-Layout: TypeAlias = Literal["classes second", "classes last"]
+__all__ = [
+    "Calls",
+    "Preparation",
+    "forget_compiled",
+    "jax_calls",
+    "numpy_calls",
+    "torch_calls",
+]
 
 
 class Calls(NamedTuple):
@@ -38,7 +43,6 @@ def torch_calls(
     function: Callable[[Any, Any], Any],
     inputs: Inputs,
     *,
-    layout: Layout = "classes second",
     float_labels: bool = False,
     compiled: bool = False,
 ) -> Calls:
@@ -49,7 +53,7 @@ def torch_calls(
     """
     import torch
 
-    z = torch.from_numpy(_laid_out(inputs, layout))
+    z = torch.from_numpy(inputs.logits)
     if inputs.workload.dtype == "bfloat16":
         z = z.to(torch.bfloat16)
     t = torch.from_numpy(inputs.labels).to(torch.int64)
@@ -74,23 +78,27 @@ def torch_calls(
     return Calls(forward, gradient)
 
 
-def jax_calls(
-    function: Callable[[Any, Any], Any], inputs: Inputs, *, layout: Layout = "classes second"
-) -> Calls:
-    """Return the calls of a function under `jax.jit`; they wait for the result."""
+def forget_compiled() -> None:
+    """Let torch.compile begin anew: it compiles a line of code for so many callers only."""
+    import torch
+
+    torch.compiler.reset()
+
+
+def jax_calls(function: Callable[[Any, Any], Any], inputs: Inputs) -> Calls:
+    """Return the calls of a function under `jax.jit`; they wait for the result.
+
+    JAX arrays have no strides: where the classes are last in memory, they are the last axis.
+    """
     import jax
     import jax.numpy as jnp
 
-    z = jnp.asarray(_laid_out(inputs, layout), dtype=inputs.workload.dtype)
+    last = inputs.workload.classes_last
+    logits = np.moveaxis(inputs.logits, 1, -1) if last else inputs.logits
+    z = jnp.asarray(logits, dtype=inputs.workload.dtype)
     t = jnp.asarray(inputs.labels.astype(np.int32))
     value = jax.jit(function)
     both = jax.jit(jax.value_and_grad(function))
     return Calls(
         lambda: jax.block_until_ready(value(z, t)), lambda: jax.block_until_ready(both(z, t))
     )
-
-
-def _laid_out(inputs: Inputs, layout: Layout) -> Any:
-    if layout == "classes last":
-        return np.ascontiguousarray(np.moveaxis(inputs.logits, 1, -1))
-    return inputs.logits

@@ -39,22 +39,26 @@ class Contender:
         return self.name.startswith(OURS)
 
 
-def our_loss(loss: str, *, binary: bool, binned: bool = False) -> Criterion:
+def our_loss(loss: str, *, binary: bool, binned: bool = False, class_axis: int = 1) -> Criterion:
     """Return our loss of this name."""
-    activation: Any = "sigmoid" if binary else "softmax"
     if loss == "lovasz":
         if binary:
-            return al.LovaszHingeLoss()
-        return al.LovaszSoftmaxLoss(bins=BINS) if binned else al.LovaszSoftmaxLoss()
+            return al.LovaszHingeLoss(class_axis=class_axis)
+        bins = BINS if binned else None
+        return al.LovaszSoftmaxLoss(class_axis=class_axis, bins=bins)
+    options: dict[str, Any] = {
+        "activation": "sigmoid" if binary else "softmax",
+        "class_axis": class_axis,
+    }
     if loss == "ce+dice":
-        return al.CrossEntropyLoss(activation=activation) + al.DiceLoss(activation=activation)
+        return al.CrossEntropyLoss(**options) + al.DiceLoss(**options)
     kinds: dict[str, Any] = {
         "ce": al.CrossEntropyLoss,
         "focal": al.FocalLoss,
         "dice": al.DiceLoss,
         "jaccard": al.JaccardLoss,
     }
-    return kinds[loss](activation=activation)
+    return kinds[loss](**options)
 
 
 def contenders(mode: str, loss: str, workload: Workload) -> list[Contender]:
@@ -100,9 +104,11 @@ def _in_float32(loss: str, inputs: Inputs) -> Calls:
 
 
 def _ours(loss: str, mode: str, framework: str, binned: bool, inputs: Inputs) -> Calls:
-    criterion = our_loss(loss, binary=inputs.workload.binary, binned=binned)
+    binary = inputs.workload.binary
+    if framework == "jax":
+        axis = -1 if inputs.workload.classes_last else 1
+        return jax_calls(our_loss(loss, binary=binary, binned=binned, class_axis=axis), inputs)
+    criterion = our_loss(loss, binary=binary, binned=binned)
     if framework == "numpy":
         return numpy_calls(criterion, inputs)
-    if framework == "torch":
-        return torch_calls(criterion, inputs, compiled=mode == "compile")
-    return jax_calls(criterion, inputs)
+    return torch_calls(criterion, inputs, compiled=mode == "compile")

@@ -74,7 +74,8 @@ def _panels(
 ) -> tuple[Any, list[Any]]:
     """Return a figure with a title, a note and so many panels; `heights` are inches a row."""
     columns = min(_COLUMNS, count)
-    width, footer = 4.6 * columns + 0.6, 0.4
+    used, footer = 4.6 * columns + 0.6, 0.4
+    width = max(used, 10.2)  # the note's
     total = header + footer + sum(heights) + 0.75 * (len(heights) - 1)
     figure: Any = Figure(figsize=(width, total), dpi=110)
     figure.text(0.15 / width, 1 - 0.12 / total, title, fontsize=15, fontweight="bold", va="top")
@@ -84,7 +85,7 @@ def _panels(
         columns,
         height_ratios=heights,
         left=left / width,
-        right=1 - 0.2 / width,
+        right=(used - 0.2) / width,
         bottom=footer / total,
         top=1 - header / total,
         hspace=0.75 / (sum(heights) / len(heights)),
@@ -173,7 +174,7 @@ def _draw_dots(
         for one, contender, value in points:
             if one == line:
                 axis.plot([value], [height + _shift(contender)], **_mark(contender))
-    axis.set_ylim(-0.6, len(lines) - 0.4)
+    axis.set_ylim(-0.9, len(lines) - 0.5)
     labels = [LINES[line].replace("Lovász-Softmax, 4,096", "Lovász, 4,096") for line in lines]
     axis.set_yticks(range(len(lines)), labels[::-1] if named else [""] * len(lines))
     axis.tick_params(axis="y", length=0)

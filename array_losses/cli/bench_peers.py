@@ -1,8 +1,9 @@
 """The peers: other packages' losses, each in the mode that is ours, on the same logits and labels.
 
-A peer computes its loss from logits and integer labels (one-hot encoding is part of its work), and
-the gradient goes to the logits. Where libraries differ in what they average or smooth, a peer is
-left as it is. What has no counterpart is left out, and `NOT_COMPARED` says why.
+A peer computes its loss from the same logits and integer labels as ours, with the gradient going to
+the logits; to encode the labels one-hot, or to move the classes to the last axis, is part of its
+work. Where libraries differ in what they average or smooth, a peer is left as it is. What has no
+counterpart is left out, and `NOT_COMPARED` says why.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from array_losses.cli.bench_calls import Calls, Layout, jax_calls, torch_calls
+from array_losses.cli.bench_calls import Calls, jax_calls, torch_calls
 
 if TYPE_CHECKING:
     from array_losses.cli.bench_calls import Preparation
@@ -47,7 +48,6 @@ class _Peer(NamedTuple):
     """A function of logits and labels, and what it wants them to be."""
 
     function: _Loss
-    layout: Layout = "classes second"
     float_labels: bool = False
 
 
@@ -109,7 +109,6 @@ def _with_torch(make: Callable[[], _Peer], inputs: Inputs, *, compiled: bool) ->
     return torch_calls(
         peer.function,
         inputs,
-        layout=peer.layout,
         float_labels=peer.float_labels,
         compiled=compiled,
     )
@@ -117,7 +116,7 @@ def _with_torch(make: Callable[[], _Peer], inputs: Inputs, *, compiled: bool) ->
 
 def _with_jax(make: Callable[[], _Peer], inputs: Inputs) -> Calls:
     peer = make()
-    return jax_calls(peer.function, inputs, layout=peer.layout)
+    return jax_calls(peer.function, inputs)
 
 
 def _sum(make: Callable[[str, bool], _Peer], binary: bool) -> _Peer:
@@ -199,34 +198,41 @@ def _as_images(function: _Loss, z: Any, t: Any) -> Any:
     return function(z, t)
 
 
-def _keras(loss: str, binary: bool) -> _Peer:
-    """Keras' losses, on the backend of the process; its classes are last, its targets one-hot."""
+def _keras(loss: str, binary: bool, axis: int) -> _Peer:
+    """Keras' losses, on the backend of the process: they want the classes last."""
+    import keras
+
+    function = _keras_of_last(loss, binary)
+    return _Peer(lambda z, t: function(keras.ops.moveaxis(z, axis, -1), t))
+
+
+def _keras_of_last(loss: str, binary: bool) -> _Loss:
     import keras
 
     if loss == "ce+dice":
-        parts = [_keras(one, binary).function for one in ("ce", "dice")]
-        return _Peer(lambda z, t: parts[0](z, t) + parts[1](z, t), "classes last")
+        parts = [_keras_of_last(one, binary) for one in ("ce", "dice")]
+        return lambda z, t: parts[0](z, t) + parts[1](z, t)
     if loss == "ce":
         entropy = (
             keras.losses.BinaryCrossentropy(from_logits=True)
             if binary
             else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         )
-        return _Peer(lambda z, t: entropy(t[..., None] if binary else t, z), "classes last")
+        return lambda z, t: entropy(t[..., None] if binary else t, z)
     if loss == "focal":
         focal = (
             keras.losses.BinaryFocalCrossentropy(from_logits=True)
             if binary
             else keras.losses.CategoricalFocalCrossentropy(from_logits=True, alpha=1.0)
         )
-        return _Peer(lambda z, t: focal(_encoded(t, z, binary=binary), z), "classes last")
+        return lambda z, t: focal(_encoded(t, z, binary=binary), z)
 
     def dice(z: Any, t: Any) -> Any:
         p = keras.ops.sigmoid(z) if binary else keras.ops.softmax(z, axis=-1)
         sums = keras.losses.Dice(axis=tuple(range(z.ndim - 1)))
         return sums(_encoded(t, z, binary=binary), p)
 
-    return _Peer(dice, "classes last")
+    return dice
 
 
 def _encoded(t: Any, z: Any, *, binary: bool) -> Any:
@@ -236,23 +242,26 @@ def _encoded(t: Any, z: Any, *, binary: bool) -> Any:
 
 
 def _optax(loss: str, workload: Workload) -> _Peer:
-    """Take optax' functions of pixels to the mean; the classes are last."""
+    """Take optax' functions of pixels to the mean, and those that want the classes last there."""
     import jax
+    import jax.numpy as jnp
     import optax
 
     binary, classes = workload.binary, workload.shape[1]
+    axis = -1 if workload.classes_last else 1
 
     def entropy(z: Any, t: Any) -> Any:
         if binary:
-            return optax.losses.sigmoid_binary_cross_entropy(z[..., 0], t).mean()
-        return optax.losses.softmax_cross_entropy_with_integer_labels(z, t).mean()
+            return optax.losses.sigmoid_binary_cross_entropy(z.squeeze(axis), t).mean()
+        return optax.losses.softmax_cross_entropy_with_integer_labels(z, t, axis=axis).mean()
 
     def focal(z: Any, t: Any) -> Any:
-        return optax.losses.sigmoid_focal_loss(z[..., 0], t, gamma=2.0).mean()
+        return optax.losses.sigmoid_focal_loss(z.squeeze(axis), t, gamma=2.0).mean()
 
     def dice(z: Any, t: Any) -> Any:
         targets = t[..., None] if binary else jax.nn.one_hot(t, classes)
         axes = tuple(range(z.ndim - 1))
+        z = jnp.moveaxis(z, axis, -1)
         return optax.losses.dice_loss(z, targets.astype(z.dtype), axis=axes)
 
     functions: dict[str, _Loss] = {
@@ -261,17 +270,17 @@ def _optax(loss: str, workload: Workload) -> _Peer:
         "dice": dice,
         "ce+dice": lambda z, t: entropy(z, t) + dice(z, t),
     }
-    return _Peer(functions[loss], "classes last")
+    return _Peer(functions[loss])
 
 
 def _keras_on_jax(loss: str, workload: Workload) -> _Peer:
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    return _keras(loss, workload.binary)
+    return _keras(loss, workload.binary, -1 if workload.classes_last else 1)
 
 
 def _keras_on_torch(loss: str, binary: bool) -> _Peer:
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    return _keras(loss, binary)
+    return _keras(loss, binary, 1)
 
 
 def _original(binary: bool) -> _Peer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from multiprocessing import get_context
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from array_losses.cli.bench_calls import forget_compiled
 from array_losses.cli.bench_contenders import contenders
 from array_losses.cli.bench_workloads import make_inputs
 
@@ -102,6 +104,7 @@ def worker(threads: int, *, confined: bool = False) -> Iterator[Executor]:
 
 
 def _start(threads: int, confined: bool) -> None:
+    warnings.simplefilter("ignore")  # the peers' own, and torch.compile's: the table is to be read
     if confined and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
@@ -111,6 +114,8 @@ _inputs = lru_cache(maxsize=1)(make_inputs)
 
 def measure(group: Group, effort: Effort) -> list[Row]:
     """Return a row for each contender of the group."""
+    if group.mode == "compile":
+        forget_compiled()
     calls: dict[Contender, Calls] = {}
     problems: dict[Contender, str] = {}
     found = contenders(group.mode, group.loss, group.workload)
