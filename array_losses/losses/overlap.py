@@ -54,11 +54,7 @@ class _OverlapLoss(ClassLoss):
     def totals(self, pixels: Pixels) -> Totals:
         """Return T, FP and FN of each class."""
         if pixels.hard and self.power == 1:
-            return (
-                pixels.sum_inside(lambda at: at.p, per_image=self.per_image),
-                pixels.sum_outside(lambda at: at.p, per_image=self.per_image),
-                pixels.sum_inside(lambda at: at.not_p, per_image=self.per_image),
-            )
+            return pixels.confusion(per_image=self.per_image)
         p, g = pixels.activation.p, pixels.share
         if self.power == 2:
             pieces = (p * g, p * (p - g), g * (g - p))
