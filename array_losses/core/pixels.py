@@ -163,7 +163,9 @@ class Pixels:
     @property
     def sign(self) -> Array:
         """1 where a hard target has the class, -1 where not."""
-        return 2.0 * self.share - 1.0
+        sign = self.share + self.share
+        sign -= 1.0
+        return sign
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number a class as an array that broadcasts over the block."""
