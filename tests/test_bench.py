@@ -54,7 +54,9 @@ def measured():
         row("keras", 0.0, forward=None, gradient=None, problem="ValueError: no", loss="focal"),
     ]
     sizes = [
-        memory.MemoryRow("a", loss, who, "numpy", who != "torch", False, 80 << 20, 5 << 20, peak << 20)
+        memory.MemoryRow(
+            "a", loss, who, "numpy", who != "torch", False, 80 << 20, 5 << 20, peak << 20
+        )
         for loss in ("ce", "lovasz")
         for who, peak in ((ours, 90), (other, 90 if loss == "ce" else 170), ("torch", 240))
     ]

@@ -206,7 +206,8 @@ def _measure(arguments: argparse.Namespace, results: Results, path: Path) -> Non
         remembered = []
     scaled = arguments.losses if "scaling" in _parts(arguments) else []
     effort = Effort(0.1, least=3) if arguments.quick else Effort(arguments.seconds)
-    with _progress(sum(map(len, timed.values())) + len(remembered) + len(scaled)) as advance:
+    count = sum(map(len, timed.values())) + len(remembered) + len(scaled)
+    with _progress(console, count) as advance:
         session = _Session(results, path, console, advance)
         for (mode, threads), groups in timed.items():
             session.times(mode, threads, groups, effort)
@@ -265,12 +266,12 @@ def _expanded(workload: str) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
-    """Draw a progress bar on stderr, if that is a terminal."""
+def _progress(console: Any, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Draw a progress bar below the tables, or on stderr if only that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = console if console.is_terminal else Console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
