@@ -34,6 +34,7 @@ class ClassLoss(Loss):
         options.choice("absent", self.absent, ("skip", "keep", "zero"))
 
     mapped = False
+    by_class = False
     pixelwise = False
 
     @property
@@ -45,7 +46,7 @@ class ClassLoss(Loss):
         """Return the loss of each class, (images or 1, classes)."""
         raise NotImplementedError
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return the target's mass of each class: 0 if absent, NaN if a NaN is in the class."""
         raise NotImplementedError
 
@@ -77,7 +78,7 @@ class ClassLoss(Loss):
 
     def _weights(self, xp: Namespace, totals: Totals) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
-        mass = self.mass(totals)
+        mass = self.mass(xp, totals)
         weights = xp.ones_like(mass)
         omega = self.omega(mass.shape[1])
         if not isinstance(omega, float):

@@ -33,6 +33,7 @@ class _PixelLoss(Loss):
         options.choice("normalize", self.normalize, ("weights", "valid", "all"))
 
     additive = True
+    by_class = False
     per_image = False
     pixelwise = True
 

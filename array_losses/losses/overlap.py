@@ -65,7 +65,7 @@ class _OverlapLoss(ClassLoss):
             pieces = (both, p - both, g - both)
         return tuple(pixels.sum(piece, per_image=self.per_image) for piece in pieces)
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return T + FN, the target's mass."""
         true_positives, false_positives, false_negatives = totals
         return true_positives + false_negatives + 0.0 * false_positives
