@@ -58,7 +58,7 @@ class Histogram:
         self._parts = (foreground, background)
         self._apart = is_bool(xp, foreground.dtype)
         if self._apart:  # Each element goes into one of two bins, so one pass serves both kinds.
-            self._place = 2 * self._place + xp.astype(foreground, self._place.dtype)
+            self._place = self._place + self._place + xp.astype(foreground, self._place.dtype)
             counted = foreground | background
             self._counts = None if look and xp.all(counted) else counted
 

@@ -8,25 +8,39 @@ from dataclasses import dataclass
 from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.histogram import Histogram
-from array_losses.core.namespace import Array, DType, Namespace
+from array_losses.core.namespace import Array, DType, Namespace, device
 from array_losses.core.pixels import Pixels, count_dtype
-from array_losses.core.sorting import back_in_place, descending, in_order
+from array_losses.core.sorting import (
+    are_kinds,
+    back_in_place,
+    descending,
+    in_order,
+    scatter,
+    worth_sorting,
+)
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
 
+@dataclass(frozen=True)
 class _Sorted:
-    """The extension, exact. Its totals are loss and mass of each class."""
+    """The extension, exact. Its totals are loss and mass of each class.
+
+    What has an error below `least` has no slope.
+    """
+
+    least: float
 
     def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
         """Return the totals of a whole batch."""
         xp = pixels.xp
         order = descending(xp, errors, traced=pixels.traced)
-        growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
+        mass = _mass(xp, foreground)
+        growth = _growth(xp, order, foreground, background, mass, pixels.dtype)
         losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)
-        return losses, xp.astype(mass, pixels.dtype)
+        return losses, xp.astype(mass[:, :, 0], pixels.dtype)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class."""
@@ -44,10 +58,27 @@ class _Sorted:
         self, xp: Namespace, errors: Array, foreground: Array, background: Array
     ) -> tuple[Array, Array, Array]:
         """Return loss, mass and d loss / d errors."""
-        order = descending(xp, errors, traced=False)
-        growth, mass = _growth(xp, order, foreground, background, errors.dtype)
-        slope = back_in_place(xp, order, growth)
-        return xp.sum(errors * slope, axis=2), mass, slope
+        mass = _mass(xp, foreground)
+        if are_kinds(xp, foreground):
+            slope = self._slope_of_kinds(xp, errors, foreground, background, mass)
+        else:
+            order = descending(xp, errors, traced=False)
+            growth = _growth(xp, order, foreground, background, mass, errors.dtype)
+            slope = back_in_place(xp, order, growth)
+        return xp.sum(errors * slope, axis=2), mass[:, :, 0], slope
+
+    def _slope_of_kinds(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, mass: Array
+    ) -> Array:
+        """Return d loss / d errors where each pixel is foreground, background or does not count."""
+        places = worth_sorting(xp, errors, foreground, background, self.least)
+        if places is None:
+            order = descending(xp, errors, traced=False)
+            growth = _growth_of_kinds(xp, in_order(xp, foreground, order), mass, errors.dtype)
+            return back_in_place(xp, order, growth)
+        order = xp.take(places, descending(xp, xp.take(errors, places, axis=2), traced=False))
+        growth = _growth_of_kinds(xp, in_order(xp, foreground, order), mass, errors.dtype)
+        return scatter(xp, order, growth, errors)
 
 
 @dataclass(frozen=True)
@@ -144,9 +175,14 @@ class _LovaszLoss(ClassLoss):
         Those of whole classes are the same for both: loss and mass of each.
         """
         if self.bins is None or len(totals) == 2:
-            return _Sorted()
+            return _Sorted(self.least_error)
         # Two steps a bin: the loss is off by the width of one step, and only to one side.
         return _Binned(self.unit_errors, 2 * self.bins)
+
+    @property
+    def least_error(self) -> float:
+        """The error below which a pixel has no slope."""
+        return -float("inf")
 
     def errors(self, pixels: Pixels) -> Array:
         """Return how wrong each pixel is about each class, never below 0."""
@@ -203,6 +239,50 @@ class _LovaszLoss(ClassLoss):
         return xp.reshape(xp.permute_dims(x, (1, 0, 2)), (1, classes, images * count))
 
 
+def _mass(xp: Namespace, foreground: Array) -> Array:
+    """Return the foreground's mass, (rows, classes, 1)."""
+    counts = count_dtype(xp, foreground)
+    return xp.sum(xp.astype(foreground, counts), axis=2, keepdims=True, dtype=counts)
+
+
+def _growth(
+    xp: Namespace, order: Array, foreground: Array, background: Array, mass: Array, dtype: DType
+) -> Array:
+    """Return how much each pixel, in order, raises the Jaccard loss.
+
+    With F and B the foreground and background before a pixel, f and b its own, G the mass:
+    J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
+    which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
+    """
+    counts = count_dtype(xp, foreground)
+    f = xp.astype(in_order(xp, foreground, order), counts)
+    b = xp.astype(in_order(xp, background, order), counts)
+    rest = xp.astype(mass - (xp.cumulative_sum(f, axis=2, dtype=counts) - f), dtype)
+    union = xp.astype(mass + (xp.cumulative_sum(b, axis=2, dtype=counts) - b), dtype)
+    f, b = xp.astype(f, dtype), xp.astype(b, dtype)
+    first = union == 0.0
+    after = xp.where(first, 1.0, union + b)
+    growth = f / after + (b / xp.where(first, 1.0, union)) * (rest / after)
+    return xp.where(first, xp.astype(f + b > 0.0, dtype), growth)
+
+
+def _growth_of_kinds(xp: Namespace, foreground: Array, mass: Array, dtype: DType) -> Array:
+    """Return the same where each pixel, in order, counts 1 as foreground or as background.
+
+    Then F + B is its place in the order: 1 / (G + B) for foreground, and for background
+    (G - F) / ((G + B) (G + B + 1)).
+    """
+    f = xp.astype(foreground, mass.dtype)
+    rest = mass - (xp.cumulative_sum(f, axis=2) - f)
+    place = xp.arange(f.shape[2], dtype=mass.dtype, device=device(f))
+    union = xp.astype(rest + place, dtype)
+    f, rest = xp.astype(f, dtype), xp.astype(rest, dtype)
+    # Without a foreground the union is 0 before the first pixel, which adds 1, and rest is 0.
+    nothing = xp.astype(union == 0.0, dtype)
+    growth = rest / (union + 1.0)
+    return (growth + f * (1.0 - growth) + nothing) / (union + nothing)
+
+
 def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
     """Return how much a foreground and a background pixel of each bin raise the Jaccard loss.
 
@@ -226,28 +306,6 @@ def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple
 def _from_the_top(xp: Namespace, x: Array) -> Array:
     """Return the cumulative sum over the bins, the last bin first."""
     return xp.flip(xp.cumulative_sum(xp.flip(x, axis=2), axis=2), axis=2)
-
-
-def _growth(
-    xp: Namespace, order: Array, foreground: Array, background: Array, dtype: DType
-) -> tuple[Array, Array]:
-    """Return how much each pixel, in order, raises the Jaccard loss; and the foreground's mass.
-
-    With F and B the foreground and background before a pixel, f and b its own, G the mass:
-    J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
-    which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
-    """
-    counts = count_dtype(xp, foreground)
-    f = xp.astype(in_order(xp, foreground, order), counts)
-    b = xp.astype(in_order(xp, background, order), counts)
-    mass = xp.sum(f, axis=2, keepdims=True, dtype=counts)
-    rest = xp.astype(mass - (xp.cumulative_sum(f, axis=2, dtype=counts) - f), dtype)
-    union = xp.astype(mass + (xp.cumulative_sum(b, axis=2, dtype=counts) - b), dtype)
-    f, b = xp.astype(f, dtype), xp.astype(b, dtype)
-    first = union == 0.0
-    after = xp.where(first, 1.0, union + b)
-    growth = f / after + (b / xp.where(first, 1.0, union)) * (rest / after)
-    return xp.where(first, xp.astype(f + b > 0.0, dtype), growth), mass[:, :, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +421,11 @@ class LovaszHingeLoss(_LovaszLoss):
     """
 
     absent: Absent = "keep"
+
+    @property
+    def least_error(self) -> float:
+        """Above 0: beyond the margin there is no slope."""
+        return 5e-324
 
     def errors(self, pixels: Pixels) -> Array:
         """Return max(0, 1 - z (2 g - 1))."""
