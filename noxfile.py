@@ -58,7 +58,9 @@ FORMULAS = tuple(
         "focal",
         "overlap",
         "correlation",
+        "unified_focal",
         "lovasz",
+        "boundary",
     )
 )
 # Pages whose examples import PyTorch or JAX.

@@ -45,6 +45,7 @@ class View:
 
     activation: str | None
     ignore_index: tuple[int, ...]
+    bounded: bool = True  # a floating target holds probabilities, not any numbers
 
 
 class Pixels:
@@ -93,7 +94,7 @@ class Pixels:
         self._target: Array | None = None
         self._read_target(block.target, block.pixel_weights, look=look)
         self._read_weights(block.pixel_weights, look=look)
-        if look and not self.hard:
+        if look and not self.hard and view.bounded:
             _check_probabilities(xp, self._target, "target", "a 0/255 mask is `mask > 0`")
 
     # What counts.
