@@ -45,7 +45,7 @@ EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
 
 # Test files that need several frameworks at once, or that are about a command as a whole.
 TOGETHER = tuple(
-    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare")
+    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare", "bench")
 )
 # What the losses compute, whatever the versions.
 FORMULAS = tuple(
@@ -211,6 +211,19 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
     session.run("coverage", "combine")
     session.run("coverage", "report")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time and memory beside the peers; `nox -s bench -- --quick` passes options to the command.
+
+    The machine should be idle. segmentation-models-pytorch is installed without what it asks for:
+    torchvision has no build for this PyTorch on every machine, and the losses do not need it.
+    """
+    session.install("-e", ".[test,bench]", TORCH)
+    session.install("--no-deps", "segmentation-models-pytorch>=0.6")
+    session.run("pytest", "tests/benchmarks")
+    session.run("array-losses", "bench", *session.posargs)
 
 
 WHERE = """

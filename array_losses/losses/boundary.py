@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from array_losses.core.block import View
 from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array
-from array_losses.core.pixels import Pixels, View
+from array_losses.core.pixels import Pixels
 from array_losses.losses.pixel_mean import Normalize, PixelLoss
 
 __all__ = ["BoundaryLoss"]
