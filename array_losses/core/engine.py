@@ -89,8 +89,8 @@ class Evaluation:
         """Return d loss / d logits times `d`, from the state that the value left."""
         gradient = self.xp.empty_like(self.logits)
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            if not group.additive:
-                self._sort(group, cuts, gradient)
+            if group.by_class and not (group.additive and self.all_reduce):
+                self._by_class(group, cuts, gradient)
         return self._gradient(gradient, state, d)
 
     def value_and_gradient(self) -> tuple[Array, Array]:
@@ -114,7 +114,7 @@ class Evaluation:
         scalar = all(formula.reduction != "none" for _, formula in self.terms)
         if not scalar or self.logits.dtype != self.dtype:
             return False
-        return self._in_one_pass or not all(formula.additive for _, formula in self.terms)
+        return self._in_one_pass or any(formula.by_class for _, formula in self.terms)
 
     @property
     def _in_one_pass(self) -> bool:
@@ -124,10 +124,11 @@ class Evaluation:
         totals: dict[int, Totals] = {}
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            if group.additive:
+            # Sums by class and bin are large: they are made only to be exchanged.
+            if group.additive and (not group.by_class or self.all_reduce):
                 totals |= self._first_pass(group, cuts, maps)
             else:
-                totals |= self._sort(group, cuts, scratch)
+                totals |= self._by_class(group, cuts, scratch)
         return self._finished(totals, maps)
 
     def _finished(self, totals: dict[int, Totals], maps: dict[int, Array]) -> tuple[Array, State]:
@@ -198,7 +199,7 @@ class Evaluation:
             for i, formula in zip(group.members, group.formulas, strict=True):
                 pixels = seen[formula.view]
                 mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
-                if formula.additive:
+                if i not in self.sorted:
                     each = formula.slope(pixels, mine)
                 else:
                     d_errors = group.read(self.sorted[i], cut) * mine[0][:, :, None]
@@ -240,8 +241,8 @@ class Evaluation:
 
         return self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
 
-    def _sort(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
-        """Take the errors of each block, then sort those of each class, several side by side.
+    def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
+        """Take the errors of each block, then all of each class, several classes side by side.
 
         What stays in `self.sorted` is d loss / d errors, the first loss's in `scratch`.
         """
@@ -256,7 +257,7 @@ class Evaluation:
         threads.ordered_map(measure, cuts, self.threads)
         every = group.pixels(group.everything)
         return {
-            i: self._sort_classes(group, formula, every[formula.view], self.sorted[i])
+            i: self._each_class(group, formula, every[formula.view], self.sorted[i])
             for i, formula in zip(group.members, group.formulas, strict=True)
         }
 
@@ -266,9 +267,7 @@ class Evaluation:
         shape = group.batch.logits.shape
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
 
-    def _sort_classes(
-        self, group: Group, formula: Formula, pixels: Pixels, errors: Array
-    ) -> Totals:
+    def _each_class(self, group: Group, formula: Formula, pixels: Pixels, errors: Array) -> Totals:
         """Return loss and mass of each class; put d loss / d errors in place of the errors."""
         xp = self.xp
         rows = [slice(i, i + 1) for i in range(group.shape[0])]

@@ -49,6 +49,10 @@ class Formula(Protocol):
         """Whether the totals of two pieces of an image add up to the totals of the image."""
 
     @property
+    def by_class(self) -> bool:
+        """Whether value and slope together come best from all pixels of one class at a time."""
+
+    @property
     def pixelwise(self) -> bool:
         """Whether it is a sum over pixels, so that its slope needs no totals but the divisor."""
 
@@ -81,7 +85,7 @@ class Formula(Protocol):
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits for these pixels; only where `additive`."""
 
-    # Where not `additive`, in place of the slope:
+    # Where `by_class`, in place of the slope:
 
     def errors(self, pixels: Pixels) -> Array:
         """Return how wrong each pixel is about each class, never below 0."""

@@ -18,7 +18,7 @@ Cut: TypeAlias = tuple[slice, ...]
 
 
 class Group:
-    """Losses with one class axis, all additive or none.
+    """Losses with one class axis, all additive or none, all by class or none.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ class Group:
         self.members = members
         self.formulas: list[Formula] = [terms[i][1] for i in members]
         self.additive = self.formulas[0].additive
+        self.by_class = self.formulas[0].by_class
         self.class_axis = self.formulas[0].class_axis % batch.logits.ndim
         images, self.classes, *space = batch.logits.shape
         self.shape: tuple[int, ...] = (images, *space)
@@ -129,10 +130,11 @@ def _with_classes(cut: Cut) -> Cut:
 
 
 def grouped(terms: Terms, batches: list[Batch], *, look: bool) -> list[Group]:
-    """Return the losses of a sum in groups, those that sort first."""
-    members: dict[tuple[bool, int], list[int]] = {}
+    """Return the losses of a sum in groups, those that sort first, then those by class."""
+    members: dict[tuple[bool, bool, int], list[int]] = {}
     for i, (_, formula) in enumerate(terms):
-        members.setdefault((formula.additive, formula.class_axis), []).append(i)
+        key = (formula.additive, not formula.by_class, formula.class_axis)
+        members.setdefault(key, []).append(i)
     return [
         Group(batches[members[key][0]], terms, members[key], look=look) for key in sorted(members)
     ]

@@ -167,9 +167,7 @@ class Pixels:
     @property
     def sign(self) -> Array:
         """1 where a hard target has the class, -1 where not."""
-        sign = self.share + self.share
-        sign -= 1.0
-        return sign
+        return 2.0 * self.share - 1.0
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number a class as an array that broadcasts over the block."""

@@ -29,6 +29,8 @@ def value(
     """Return the loss, in the autograd graph of the logits."""
     if _is_transformed(logits, target, pixel_weights) or _needs_more(target, pixel_weights):
         return _plain(terms, logits, target, pixel_weights, all_reduce)
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        return _Eager(terms, logits, target, pixel_weights, all_reduce).value()[0]
     return _Loss.apply(logits, target, pixel_weights, terms, all_reduce)
 
 
@@ -106,7 +108,7 @@ class _Loss(torch.autograd.Function):
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
         ctx.gradient = ctx.state = None
-        if ctx.needs_input_grad[0] and evaluation.engine.better_at_once:
+        if evaluation.engine.better_at_once:
             loss, ctx.gradient = evaluation.value_and_gradient()
         else:
             loss, ctx.state = evaluation.value()

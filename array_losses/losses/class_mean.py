@@ -38,6 +38,7 @@ class ClassLoss(Loss):
         options.choice("normalize", self.normalize, ("weights", "classes"))
 
     mapped = False
+    by_class = False
     pixelwise = False
 
     @property
@@ -59,7 +60,7 @@ class ClassLoss(Loss):
         """Return the loss of each class, (images or 1, classes)."""
         raise NotImplementedError
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return the target's mass of each class: 0 if absent, NaN if a NaN is in the class."""
         raise NotImplementedError
 
@@ -113,7 +114,7 @@ class ClassLoss(Loss):
 
     def _weights(self, xp: Namespace, pooled: Totals) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
-        mass = self.mass(pooled)
+        mass = self.mass(xp, pooled)
         weights = xp.ones_like(mass)
         if not self.over_classes:
             weights = self._class_weights(xp, mass)

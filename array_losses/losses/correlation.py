@@ -85,7 +85,7 @@ class MCCLoss(ClassLoss):
         rest = true_negatives(pixels, per_image=per_image, intersection=intersection)
         return (*found, rest)
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return the mass of the class times that of the rest: 0 where one of them is."""
         tp, fp, fn, tn = totals
         return (tp + fn) * (fp + tn)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from array_losses.core import options
 from array_losses.core.formula import Totals
+from array_losses.core.histogram import Histogram
 from array_losses.core.namespace import Array, DType, Namespace
 from array_losses.core.pixels import Pixels, count_dtype
 from array_losses.core.sorting import back_in_place, descending, in_order
@@ -13,6 +15,108 @@ from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
+
+
+class _Sorted:
+    """The extension, exact. Its totals are loss and mass of each class."""
+
+    def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
+        """Return the totals of a whole batch."""
+        xp = pixels.xp
+        order = descending(xp, errors, traced=pixels.traced)
+        growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
+        losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)
+        return losses, xp.astype(mass, pixels.dtype)
+
+    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the loss of each class."""
+        return totals[0]
+
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the target's mass; NaN if an error is."""
+        return totals[1] + 0.0 * totals[0]
+
+    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d class losses."""
+        return (d,)
+
+    def one_class(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return loss, mass and d loss / d errors."""
+        order = descending(xp, errors, traced=False)
+        growth, mass = _growth(xp, order, foreground, background, errors.dtype)
+        slope = back_in_place(xp, order, growth)
+        return xp.sum(errors * slope, axis=2), mass, slope
+
+
+@dataclass(frozen=True)
+class _Binned:
+    """The extension with errors of one bin taken in the mean of two orders.
+
+    In one order a bin's foreground comes first, in the other its background. The growth along any
+    order is at most the growth in descending order, so the loss is never above the exact one; and
+    below by no more than the width of a bin, as all growths of a class sum to 1 at most.
+
+    The totals add up: for each class and bin, how much foreground and background it holds, and the
+    sum of their errors.
+    """
+
+    scale: Callable[[Namespace, Array], Array]
+    width: int
+
+    def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
+        """Return the sums by class and bin."""
+        histogram = self.histogram(pixels.xp, errors, foreground, background, look=False)
+        sums = (*histogram.sums(), *histogram.sums(errors))
+        return tuple(pixels.xp.reshape(one, (one.shape[0], -1)) for one in sums)
+
+    def histogram(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, *, look: bool
+    ) -> Histogram:
+        """Return the errors in bins."""
+        unit = self.scale(xp, errors)
+        return Histogram(xp, unit, foreground, background, self.width, look=look)
+
+    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the loss of each class."""
+        foreground, background, wrong_foreground, wrong_background = (
+            self._by_bin(xp, one) for one in totals
+        )
+        growth = _growth_by_bin(xp, foreground, background)
+        return xp.sum(growth[0] * wrong_foreground + growth[1] * wrong_background, axis=2)
+
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the target's mass; NaN if an error is."""
+        foreground, _, *wrong = (self._by_bin(xp, one) for one in totals)
+        return xp.sum(foreground, axis=2) + 0.0 * xp.sum(wrong[0] + wrong[1], axis=2)
+
+    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d errors of foreground and background, by class and bin."""
+        growth = _growth_by_bin(xp, self._by_bin(xp, totals[0]), self._by_bin(xp, totals[1]))
+        return tuple(xp.reshape(d[:, :, None] * one, (d.shape[0], -1)) for one in growth)
+
+    def error_rates(
+        self, xp: Namespace, errors: Array, counts: tuple[Array, Array], rates: Totals
+    ) -> Array:
+        """Return d loss / d errors of a block."""
+        histogram = self.histogram(xp, errors, *counts, look=False)
+        shape = (*errors.shape[:2], self.width)
+        return histogram.spread(*(xp.broadcast_to(self._by_bin(xp, one), shape) for one in rates))
+
+    def one_class(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return loss, mass and d loss / d errors."""
+        histogram = self.histogram(xp, errors, foreground, background, look=True)
+        counts = histogram.sums()
+        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_bin(xp, *counts))
+        slope = histogram.spread(*numbers)
+        return xp.sum(errors * slope, axis=2), xp.sum(counts[0], axis=2), slope
+
+    def _by_bin(self, xp: Namespace, x: Array) -> Array:
+        rows, length = x.shape
+        return xp.reshape(x, (rows, length // self.width, self.width))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +131,30 @@ class _LovaszLoss(ClassLoss):
         super().__post_init__()
         if self.bins is not None:
             self._set(bins=options.integer("bins", self.bins, lowest=1))
-            msg = "`bins` must be None (exact) in this version, got a number of bins."
-            raise NotImplementedError(msg)
 
-    additive = False
+    by_class = True
+
+    @property
+    def additive(self) -> bool:
+        """Whether totals add up: not where all pixels must be sorted together."""
+        return self.bins is not None
+
+    def _extension(self, totals: Totals = ()) -> _Sorted | _Binned:
+        """Return the form of the extension, or the one that given totals come from.
+
+        Those of whole classes are the same for both: loss and mass of each.
+        """
+        if self.bins is None or len(totals) == 2:
+            return _Sorted()
+        # Two steps a bin: the loss is off by the width of one step, and only to one side.
+        return _Binned(self.unit_errors, 2 * self.bins)
 
     def errors(self, pixels: Pixels) -> Array:
         """Return how wrong each pixel is about each class, never below 0."""
+        raise NotImplementedError
+
+    def unit_errors(self, xp: Namespace, errors: Array) -> Array:
+        """Return the errors on the scale from 0 to 1 on which the bins are even."""
         raise NotImplementedError
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
@@ -41,37 +162,39 @@ class _LovaszLoss(ClassLoss):
         raise NotImplementedError
 
     def totals(self, pixels: Pixels) -> Totals:
-        """Return the loss and the target's mass of each class: no sums, but of the whole batch."""
+        """Return loss and mass of each class, of the whole batch; with bins, sums by bin."""
         xp = pixels.xp
-        errors = self._together(xp, self.errors(pixels))
-        foreground, background = (
-            self._together(xp, x) for x in pixels.counts_of_class(None, slice(None))
-        )
-        order = descending(xp, errors, traced=pixels.traced)
-        growth, mass = _growth(xp, order, foreground, background, pixels.dtype)
-        losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)
-        return losses, xp.astype(mass, pixels.dtype)
+        parts = (self.errors(pixels), *pixels.counts_of_class(None, slice(None)))
+        return self._extension().totals(pixels, *(self._together(xp, x) for x in parts))
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class."""
-        return totals[0]
+        return self._extension(totals).class_losses(xp, totals)
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return the target's mass."""
-        return totals[1] + 0.0 * totals[0]
+        return self._extension(totals).mass(xp, totals)
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d class losses."""
-        return (d,)
+        """Return d loss / d class losses; with bins, d loss / d errors by class and bin."""
+        return self._extension(totals).rates(xp, totals, d)
+
+    def slope(self, pixels: Pixels, rates: Totals) -> Array:
+        """Return d loss / d logits; only with bins."""
+        counts = pixels.counts_of_class(None, slice(None))
+        errors = self.errors(pixels)
+        extension = self._extension()
+        if isinstance(extension, _Sorted):
+            msg = "What is sorted has no slope that a block of pixels could tell."
+            raise TypeError(msg)
+        d = extension.error_rates(pixels.xp, errors, counts, rates)
+        return self.error_slope(pixels, pixels.xp.astype(d, errors.dtype))
 
     def one_class(
         self, xp: Namespace, errors: Array, foreground: Array, background: Array
     ) -> tuple[Array, Array, Array]:
         """Return loss and mass of one class, (1, 1), and d loss / d errors, (1, 1, pixels)."""
-        order = descending(xp, errors, traced=False)
-        growth, mass = _growth(xp, order, foreground, background, errors.dtype)
-        slope = back_in_place(xp, order, growth)
-        return xp.sum(errors * slope, axis=2), mass, slope
+        return self._extension().one_class(xp, errors, foreground, background)
 
     def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
@@ -79,6 +202,31 @@ class _LovaszLoss(ClassLoss):
             return x
         images, classes, count = x.shape
         return xp.reshape(xp.permute_dims(x, (1, 0, 2)), (1, classes, images * count))
+
+
+def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
+    """Return how much a foreground and a background pixel of each bin raise the Jaccard loss.
+
+    With f and b what the bin holds and F, B what the bins above it do: 1 / (G + B) and
+    (G - F - f) / ((G + B) (G + B + b)) with the foreground first, 1 / (G + B + b) and
+    (G - F) / ((G + B) (G + B + b)) with the background first; here their means.
+    """
+    f, b = foreground, background
+    mass = xp.sum(f, axis=2, keepdims=True)
+    rest = mass - (_from_the_top(xp, f) - f)
+    union = mass + (_from_the_top(xp, b) - b)
+    first = union == 0.0
+    union, after = xp.where(first, 1.0, union), xp.where(first, 1.0, union + b)
+    of_foreground = 0.5 * (1.0 / union + 1.0 / after)
+    of_background = (rest - 0.5 * f) / (union * after)
+    # Without a foreground, J is 1 from the first bin on that holds anything.
+    only = 1.0 / xp.where(b == 0.0, 1.0, b)
+    return xp.where(first, 0.0, of_foreground), xp.where(first, only, of_background)
+
+
+def _from_the_top(xp: Namespace, x: Array) -> Array:
+    """Return the cumulative sum over the bins, the last bin first."""
+    return xp.flip(xp.cumulative_sum(xp.flip(x, axis=2), axis=2), axis=2)
 
 
 def _growth(
@@ -122,15 +270,15 @@ class LovaszSoftmaxLoss(_LovaszLoss):
         Over what the pixels are sorted, as for `DiceLoss`.
     absent, normalize
         As for `DiceLoss`.
-    bins : None
-        Exact, by sorting.
+    bins : int, optional
+        None is exact, by sorting. A number tells errors apart in that many bins only, each halved:
+        linear in the pixels, with totals that add up (`all_reduce`), and a loss that is below the
+        exact one by at most 1 / (2 bins), never above it.
 
     Raises
     ------
     TypeError, ValueError
         If an option is of a wrong kind or value.
-    NotImplementedError
-        If `bins` is a number.
 
     See Also
     --------
@@ -165,6 +313,10 @@ class LovaszSoftmaxLoss(_LovaszLoss):
         xp, p = pixels.xp, pixels.activation.p
         return xp.maximum(p, pixels.target) - xp.minimum(p, pixels.target)
 
+    def unit_errors(self, xp: Namespace, errors: Array) -> Array:
+        """Return the errors themselves."""
+        return errors
+
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits: the sign of p - g, through the activation."""
         if pixels.hard:
@@ -188,15 +340,14 @@ class LovaszHingeLoss(_LovaszLoss):
         As for `LovaszSoftmaxLoss`.
     absent
         As for `DiceLoss`, but an absent class is kept by default.
-    bins : None
-        Exact, by sorting.
+    bins : int, optional
+        As for `LovaszSoftmaxLoss`, but the bins are even in e / (1 + e) of an error e: the loss is
+        below the exact one by at most (1 + m)^2 / (2 bins), with m the largest error.
 
     Raises
     ------
     TypeError, ValueError
         If an option is of a wrong kind or value.
-    NotImplementedError
-        If `bins` is a number.
 
     See Also
     --------
@@ -222,6 +373,10 @@ class LovaszHingeLoss(_LovaszLoss):
         """Return max(0, 1 - z (2 g - 1))."""
         margin = self._margin(pixels)
         return pixels.xp.where(margin <= 0.0, 0.0, margin)
+
+    def unit_errors(self, xp: Namespace, errors: Array) -> Array:
+        """Return e / (1 + e): an error may be any number."""
+        return errors / (1.0 + errors)
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits: minus the sign where the error is above 0."""

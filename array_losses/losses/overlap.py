@@ -78,7 +78,7 @@ class _OverlapLoss(ClassLoss):
             power=self.power,
         )
 
-    def mass(self, totals: Totals) -> Array:
+    def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return T + FN, the target's mass."""
         true_positives, false_positives, false_negatives = totals
         return true_positives + false_negatives + 0.0 * false_positives
@@ -432,7 +432,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
     def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
         """Return the weights of the classes, which no logit moves."""
-        mass, counted = self.mass(totals), super().pool_weights(xp, totals)
+        mass, counted = self.mass(xp, totals), super().pool_weights(xp, totals)
         nothing = mass == 0.0
         size = xp.where(nothing, 1.0, mass)
         weights = xp.ones_like(mass)

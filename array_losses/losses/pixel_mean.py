@@ -51,6 +51,7 @@ class PixelLoss(Loss):
         options.choice("normalize", self.normalize, self.divisors)
 
     additive = True
+    by_class = False
     per_image = False
 
     @property

@@ -1,0 +1,120 @@
+"""Histograms: how many elements, and how much of them, fall into each bin from 0 to 1."""
+
+from __future__ import annotations
+
+import math
+
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    device,
+    index_dtype,
+    is_bool,
+    is_cupy_namespace,
+    is_jax_namespace,
+    is_numpy_namespace,
+    is_torch_namespace,
+    wide_dtype,
+)
+
+__all__ = ["Histogram"]
+
+
+class Histogram:
+    """Elements of two kinds, foreground and background, in bins of equal width.
+
+    Parameters
+    ----------
+    x : array (rows, classes, elements)
+        What is binned. Below 0 counts as 0, above 1 as 1; NaN falls into the first bin.
+    foreground, background : arrays of the same shape
+        How much each element counts as either; bools if none is both or counts partly.
+    bins : int
+    look : bool
+        Whether values may be looked at.
+    """
+
+    def __init__(
+        self,
+        xp: Namespace,
+        x: Array,
+        foreground: Array,
+        background: Array,
+        bins: int,
+        *,
+        look: bool,
+    ) -> None:
+        self.xp = xp
+        self._shape = (*x.shape[:2], bins)
+        self._on = device(x)
+        self._wide = wide_dtype(xp, x.dtype, self._on)
+        # A little less than the number of bins: so 1 falls into the last one.
+        scaled = xp.where(x > 0.0, xp.minimum(x, xp.ones_like(x)), 0.0) * (bins * (1.0 - 1e-6))
+        self._place = xp.astype(scaled, index_dtype(xp, self._on))
+        rows = math.prod(x.shape[:2])
+        if rows > 1:
+            first = xp.arange(rows, dtype=self._place.dtype, device=self._on)
+            self._place = self._place + bins * xp.reshape(first, (*x.shape[:2], 1))
+        self._parts = (foreground, background)
+        self._apart = is_bool(xp, foreground.dtype)
+        if self._apart:  # Each element goes into one of two bins, so one pass serves both kinds.
+            self._place = 2 * self._place + xp.astype(foreground, self._place.dtype)
+            counted = foreground | background
+            self._counts = None if look and xp.all(counted) else counted
+
+    def sums(self, x: Array | None = None) -> tuple[Array, Array]:
+        """Return the counts of both kinds, or the sums of `x`: (rows, classes, bins)."""
+        if self._apart:
+            both = self._by_bin(self._weighted(self._counts, x), kinds=2)
+            both = self.xp.reshape(both, (*self._shape, 2))
+            return both[..., 1], both[..., 0]
+        weighted = (self._weighted(part, x) for part in self._parts)
+        each = [self.xp.reshape(self._by_bin(one, kinds=1), self._shape) for one in weighted]
+        return each[0], each[1]
+
+    def spread(self, foreground: Array, background: Array) -> Array:
+        """Return to each element its counts times the numbers of its bin, by kind."""
+        if not self._apart:
+            parts, numbers = self._parts, (foreground, background)
+            return sum(part * self._of_bin(one) for part, one in zip(parts, numbers, strict=True))
+        both = self._of_bin(self.xp.stack((background, foreground), axis=-1))
+        return both if self._counts is None else self.xp.astype(self._counts, both.dtype) * both
+
+    def _weighted(self, counts: Array | None, x: Array | None) -> Array | None:
+        """Return the counts times `x`; None stands for 1."""
+        xp = self.xp
+        if x is None:
+            return counts if counts is None else xp.astype(counts, self._wide)
+        return x if counts is None else xp.astype(counts, x.dtype) * x
+
+    def _of_bin(self, numbers: Array) -> Array:
+        """Return the number of each element's bin."""
+        xp, place = self.xp, self._place
+        taken = xp.take(xp.reshape(numbers, (-1,)), xp.reshape(place, (-1,)), axis=0)
+        return xp.reshape(taken, place.shape)
+
+    def _by_bin(self, counts: Array | None, *, kinds: int) -> Array:
+        """Return the sums by bin of counts, or their number, in one row."""
+        xp, place = self.xp, self.xp.reshape(self._place, (-1,))
+        length = kinds * math.prod(self._shape)
+        counts = counts if counts is None else xp.reshape(counts, (-1,))
+        if is_numpy_namespace(xp) or is_cupy_namespace(xp):
+            return xp.bincount(place, counts, minlength=length)
+        if counts is None:
+            counts = xp.ones(place.shape, dtype=self._wide, device=self._on)
+        counts = xp.astype(counts, self._wide, copy=False)
+        if is_jax_namespace(xp):
+            return xp.bincount(place, counts, length=length)
+        if is_torch_namespace(xp):
+            nothing = xp.zeros((length,), dtype=counts.dtype, device=self._on)
+            return nothing.index_add(0, place, counts)
+        return _by_order(xp, place, counts, length)
+
+
+def _by_order(xp: Namespace, place: Array, x: Array, length: int) -> Array:
+    """Return the sums of `x` by place with functions of the standard alone: it has no scatter."""
+    order = xp.argsort(place, stable=True)
+    total = xp.cumulative_sum(xp.take(x, order, axis=0), include_initial=True)
+    ends = xp.arange(length + 1, dtype=place.dtype, device=device(place))
+    edges = xp.take(total, xp.searchsorted(xp.take(place, order, axis=0), ends), axis=0)
+    return edges[1:] - edges[:-1]
