@@ -11,15 +11,22 @@ from tests import oracle
 
 CLASSES = {
     "cross_entropy": "CrossEntropyLoss",
+    "poly": "PolyLoss",
     "focal": "FocalLoss",
     "dice": "DiceLoss",
     "jaccard": "JaccardLoss",
     "tversky": "TverskyLoss",
+    "generalized_dice": "GeneralizedDiceLoss",
+    "mcc": "MCCLoss",
     "lovasz_softmax": "LovaszSoftmaxLoss",
     "lovasz_hinge": "LovaszHingeLoss",
 }
-PIXEL_LOSSES = ("cross_entropy", "focal")
+MAPPED = {"boundary": "BoundaryLoss"}  # the target is a map of distances
+COMPOSED = {"unified_focal": "UnifiedFocalLoss"}  # a sum of its own: no value a pixel or class
+ALL_CLASSES = CLASSES | COMPOSED | MAPPED
+PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
+POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
 LOVASZ_LOSSES = ("lovasz_softmax", "lovasz_hinge")
 
 
@@ -31,7 +38,7 @@ class Data:
     classes: int = 3
     spatial: tuple[int, ...] = (3, 4)
     class_axis: int = 1
-    target: str = "labels"  # or "one-hot", "multi-hot", "soft"
+    target: str = "labels"  # or "one-hot", "multi-hot", "soft", "distances"
     target_dtype: str = "int64"
     ignore: tuple[int, ...] = ()  # values put at `ignored` of the target
     ignored: float = 0.25
@@ -58,6 +65,8 @@ class Data:
                 target = np.stack([target == c for c in range(self.classes)], axis=-1)
         elif self.target == "multi-hot":
             target = rng.random((*pixels, self.classes)) < 0.4
+        elif self.target == "distances":
+            target = rng.normal(4.0, 3.0, size=(*pixels, self.classes))
         else:
             target = rng.dirichlet(np.ones(max(self.classes, 2)), size=pixels)
             target = target[..., : self.classes]
@@ -104,9 +113,10 @@ class Case:
         """Make the library's loss."""
         if len(self.terms) == 1 and self.terms[0][0] == 1.0:
             _, name, options = self.terms[0]
-            return getattr(al, CLASSES[name])(**options)
+            return getattr(al, ALL_CLASSES[name])(**options)
         return sum(
-            weight * getattr(al, CLASSES[name])(**options) for weight, name, options in self.terms
+            weight * getattr(al, ALL_CLASSES[name])(**options)
+            for weight, name, options in self.terms
         )
 
     def reference(self, logits, target, weights):
@@ -267,6 +277,31 @@ def _pixel_losses():
                 weights="float",
             )
     for activation in ("softmax", "sigmoid"):
+        for normalize in ("valid_pixels", "all_pixels", "valid_elements", "all_elements"):
+            yield _case(
+                f"cross_entropy-{activation}-{normalize}",
+                "cross_entropy",
+                {
+                    "activation": activation,
+                    "normalize": normalize,
+                    "class_weights": (0.3, 1.0, 2.0),
+                    "include_background": normalize.startswith("all"),
+                    "ignore_index": -1,
+                },
+                target="multi-hot",
+                target_dtype="int32",
+                ignore=(-1,),
+                ignored=0.5,
+                weights="float",
+            )
+        for epsilon in (-1.0, 2.5):
+            yield _case(
+                f"poly-{activation}-{epsilon}",
+                "poly",
+                {"activation": activation, "epsilon": epsilon, "label_smoothing": 0.2},
+                target="soft",
+                weights="float",
+            )
         smoothed = {"activation": activation, "label_smoothing": 0.1}
         yield _case(f"cross_entropy-{activation}-smoothing", "cross_entropy", smoothed)
         yield _case(
@@ -295,6 +330,77 @@ def _pixel_losses():
         "cross_entropy",
         {"activation": "sigmoid", "pos_weight": 3.0, "label_smoothing": 0.2},
         target="multi-hot",
+    )
+    for activation in ("softmax", "sigmoid"):
+        for gamma in (0.5, 2.0):
+            for target in ("labels", "soft"):
+                yield _case(
+                    f"focal-{activation}-normalized-{gamma}-{target}",
+                    "focal",
+                    {
+                        "activation": activation,
+                        "normalize": "focal",
+                        "gamma": gamma,
+                        "alpha": (0.2, 0.5, 0.9),
+                        "class_weights": (0.3, 1.0, 2.0),
+                    },
+                    target=target,
+                    weights="float",
+                )
+            yield _case(
+                f"focal-{activation}-normalized-{gamma}-ignored-elements",
+                "focal",
+                {
+                    "activation": activation,
+                    "normalize": "focal",
+                    "gamma": gamma,
+                    "include_background": False,
+                    "ignore_index": -1,
+                },
+                target="multi-hot",
+                target_dtype="int32",
+                ignore=(-1,),
+            )
+            yield _case(
+                f"focal-{activation}-reduced-{gamma}",
+                "focal",
+                {"activation": activation, "threshold": 0.4, "gamma": gamma},
+                weights="float",
+            )
+        yield _case(
+            f"focal-{activation}-reduced-normalized",
+            "focal",
+            {
+                "activation": activation,
+                "threshold": 0.5,
+                "gamma": (0.0, 1.5, 2.0),
+                "normalize": "focal",
+            },
+            target="soft",
+        )
+        for reduction in ("sum", "none"):
+            yield _case(
+                f"focal-{activation}-normalized-{reduction}",
+                "focal",
+                {"activation": activation, "normalize": "focal", "reduction": reduction},
+            )
+    yield _case(
+        "poly-pos-weight",
+        "poly",
+        {"activation": "sigmoid", "pos_weight": (0.5, 2.0, 4.0), "epsilon": 0.5},
+        target="multi-hot",
+    )
+    yield _case(
+        "focal-pos-weight",
+        "focal",
+        {"activation": "sigmoid", "pos_weight": (0.5, 2.0, 4.0), "alpha": 0.3},
+        target="soft",
+    )
+    yield _case(
+        "focal-pos-weight-mask",
+        "focal",
+        {"activation": "sigmoid", "pos_weight": 3.0},
+        classes=1,
     )
     yield _case(
         "cross_entropy-pos-weight-per-class",
@@ -339,7 +445,105 @@ def _class_losses():
                         absent=(3,),
                         absent_in_first=(1,),
                     )
+    for name in ("dice", *LOVASZ_LOSSES):
+        for pool in ("batch", "image"):
+            yield _case(
+                f"{name}-{pool}-normalize-classes",
+                name,
+                {
+                    "pool": pool,
+                    "normalize": "classes",
+                    "absent": "skip" if pool == "image" else "zero",
+                    "include_background": pool == "image",
+                    "class_weights": (1.0, 2.0, 0.5, 1.5),
+                },
+                classes=4,
+                spatial=(2, 3),
+                absent=(3,),
+            )
+    for pool in ("batch+class", "image+class"):
+        for reduction in ("mean", "sum", "none"):
+            yield _case(
+                f"dice-{pool}-{reduction}",
+                "dice",
+                {
+                    "pool": pool,
+                    "reduction": reduction,
+                    "class_weights": (1.0, 0.0, 0.5, 1.5),
+                    "ignore_index": 255,
+                },
+                classes=4,
+                ignore=(255,),
+                absent=(3,),
+                weights="float",
+            )
+        for absent in ("skip", "keep", "zero"):
+            yield _case(
+                f"dice-{pool}-{absent}",
+                "dice",
+                {
+                    "pool": pool,
+                    "absent": absent,
+                    "include_background": False,
+                    "smooth": (0.0, 0.1),
+                },
+                absent_in_first=(1, 2),
+            )
+    for name in ("generalized_dice", "mcc"):
+        for pool in ("batch", "image"):
+            for absent in ("skip", "keep"):
+                for reduction in ("mean", "sum", "none"):
+                    yield _case(
+                        f"{name}-{pool}-{absent}-{reduction}",
+                        name,
+                        {
+                            "pool": pool,
+                            "absent": absent,
+                            "reduction": reduction,
+                            "class_weights": (1.0, 2.0, 0.5, 1.5),
+                        },
+                        classes=4,
+                        absent=(3,),
+                        absent_in_first=(1,),
+                    )
+        yield _case(
+            f"{name}-product-soft",
+            name,
+            {"intersection": "product", "pool": "image", "include_background": False},
+            target="soft",
+            weights="float",
+        )
+        yield _case(
+            f"{name}-one-class-everywhere",
+            name,
+            {"absent": "keep", "pool": "image", "activation": "sigmoid"},
+            absent_in_first=(1, 2),
+        )
+    yield _case("mcc-zero", "mcc", {"absent": "zero", "normalize": "classes"}, absent=(1, 2))
+    for weighting in ("square", "simple", "uniform"):
+        for absent in ("skip", "keep"):
+            yield _case(
+                f"generalized_dice-{weighting}-{absent}",
+                "generalized_dice",
+                {"weighting": weighting, "absent": absent, "smooth": (0.0, 0.1)},
+                absent=(2,),
+                weights="float",
+            )
+        yield _case(
+            f"generalized_dice-{weighting}-power-log",
+            "generalized_dice",
+            {"weighting": weighting, "power": 2, "form": "log", "pool": "image"},
+            target="soft",
+            weights="float",
+        )
     for name in ("jaccard", "tversky"):
+        yield _case(
+            f"{name}-image+class-soft",
+            name,
+            {"pool": "image+class", "activation": "sigmoid", "smooth": 1.0, "form": "log"},
+            target="soft",
+            weights="float",
+        )
         for absent in ("skip", "keep", "zero"):
             yield _case(
                 f"{name}-image-{absent}",
@@ -388,6 +592,46 @@ def _overlap_losses():
             target="soft",
             weights="float",
         )
+        for form in ("log", "log_cosh"):
+            yield _case(f"{name}-{form}", name, {"form": form})
+            yield _case(
+                f"{name}-{form}-absent",
+                name,
+                {"form": form, "absent": "keep", "smooth": (0.0, 0.5), "pool": "image"},
+                absent=(1,),
+                weights="float",
+            )
+            yield _case(
+                f"{name}-{form}-soft",
+                name,
+                {"form": form, "activation": "sigmoid", "smooth": (1.0, 0.5)},
+                target="soft",
+            )
+    yield _case(
+        "tversky-gamma-per-class",
+        "tversky",
+        {"gamma": (0.5, 1.0, 2.0), "pool": "image", "activation": "sigmoid"},
+        weights="float",
+    )
+    for gamma in (0.75, 2.0):
+        for form in ("linear", "log"):
+            yield _case(
+                f"tversky-gamma-{gamma}-{form}",
+                "tversky",
+                {"gamma": gamma, "form": form, "fp_weight": 0.3, "fn_weight": 0.7},
+                weights="float",
+            )
+    yield _case(
+        "tversky-gamma-power-soft",
+        "tversky",
+        {"gamma": 0.5, "power": 2, "pool": "image", "fp_weight": 2.0, "absent": "keep"},
+        target="soft",
+    )
+    yield _case(
+        "tversky-log_cosh-gamma",
+        "tversky",
+        {"gamma": 1.5, "form": "log_cosh", "pool": "image"},
+    )
     for fp_weight, fn_weight in ((0.3, 0.7), (1.0, 1.0), (0.0, 2.0)):
         yield _case(
             f"tversky-{fp_weight}-{fn_weight}",
@@ -400,6 +644,103 @@ def _overlap_losses():
         {"fp_weight": 0.3, "fn_weight": 0.7, "power": 2, "smooth": 0.5},
         target="soft",
         weights="float",
+    )
+
+
+def _composed():
+    """The losses that are sums of two, on what the others are computed on."""
+    for activation in ("softmax", "sigmoid"):
+        for symmetry in ("asymmetric", "symmetric"):
+            options = {"activation": activation, "symmetry": symmetry}
+            prefix = f"unified_focal-{activation}-{symmetry}"
+            yield _case(f"{prefix}-labels", "unified_focal", options)
+            yield _case(f"{prefix}-soft", "unified_focal", options, target="soft")
+            yield _case(
+                f"{prefix}-weights",
+                "unified_focal",
+                {
+                    **options,
+                    "class_weights": (0.5, 2.0, 1.0),
+                    "ignore_index": 255,
+                    "delta": 0.3,
+                    "gamma": 0.2,
+                    "balance": 0.9,
+                    "pool": "image",
+                },
+                ignore=(255,),
+                weights="float",
+            )
+            yield _case(
+                f"{prefix}-multi-hot",
+                "unified_focal",
+                {
+                    **options,
+                    "ignore_index": -1,
+                    "include_background": False,
+                    "class_axis": -1,
+                    "reduction": "sum",
+                    "absent": "keep",
+                },
+                target="multi-hot",
+                target_dtype="int8",
+                ignore=(-1,),
+                class_axis=-1,
+            )
+    for balance in (0.0, 1.0):
+        yield _case(f"unified_focal-balance-{balance}", "unified_focal", {"balance": balance})
+    yield _case("unified_focal-gamma-0", "unified_focal", {"gamma": 0.0, "absent": "zero"})
+    yield _case("unified_focal-mask", "unified_focal", {"activation": "sigmoid"}, classes=1)
+    yield _case(
+        "unified_focal-one-class-probabilities",
+        "unified_focal",
+        {"activation": None},
+        classes=1,
+        probabilities=True,
+    )
+    yield _case(
+        "unified_focal-all-ignored", "unified_focal", {"ignore_index": 9}, ignore=(9,), ignored=2.0
+    )
+    yield Case(
+        "sum-with-unified-focal",
+        ((1.0, "lovasz_softmax", {}), (0.5, "unified_focal", {"pool": "image"})),
+        Data(spatial=(2, 3), weights="float", seed=5),
+    )
+
+
+def _boundary_losses():
+    """The boundary loss on maps of distances."""
+    for activation in ("softmax", "sigmoid"):
+        options = {"activation": activation}
+        prefix = f"boundary-{activation}"
+        data = {"target": "distances"}
+        yield _case(prefix, "boundary", options, **data)
+        for reduction in ("mean", "sum", "none"):
+            yield _case(
+                f"{prefix}-{reduction}-weights",
+                "boundary",
+                {**options, "reduction": reduction, "class_weights": (0.5, 2.0, 1.0)},
+                weights="float",
+                **data,
+            )
+        for normalize in ("valid", "all", "valid_pixels", "all_pixels", "all_elements"):
+            yield _case(
+                f"{prefix}-{normalize}",
+                "boundary",
+                {**options, "normalize": normalize, "include_background": False, "class_axis": -1},
+                weights="mask",
+                class_axis=-1,
+                **data,
+            )
+        yield _case(f"{prefix}-empty-batch", "boundary", options, batch=0, **data)
+    yield _case(
+        "boundary-one-class", "boundary", {"activation": "sigmoid"}, classes=1, target="distances"
+    )
+    yield _case(
+        "boundary-probabilities",
+        "boundary",
+        {"activation": None},
+        probabilities=True,
+        target="distances",
     )
 
 
@@ -466,6 +807,8 @@ CASES = [
     *_pixel_losses(),
     *_class_losses(),
     *_overlap_losses(),
+    *_composed(),
+    *_boundary_losses(),
     *_sums(),
 ]
 

@@ -162,6 +162,7 @@ def _pixel_loss(
     include_background,
     reduction,
     normalize,
+    element_share=None,
 ):
     """Cross entropy and focal loss: they differ in the loss of one pixel and class only."""
     parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
@@ -180,17 +181,21 @@ def _pixel_loss(
 
     def divisor_of(part):
         weights = part.weights[:, np.newaxis] * part.counted
-        if binary:
-            return {
-                "weights": np.sum(weights * omega * member),
-                "valid": np.sum(weights * member),
-                "all": part.size * np.sum(member),
-            }[normalize]
-        return {
-            "weights": np.sum(weights * omega * member * part.target),
-            "valid": np.sum(part.weights),
-            "all": part.size,
-        }[normalize]
+        by_unit = {
+            "valid_pixels": np.sum(part.weights),
+            "all_pixels": part.size,
+            "valid_elements": np.sum(weights * member),
+            "all_elements": part.size * np.sum(member),
+        }
+        if normalize in by_unit:
+            return by_unit[normalize]
+        if normalize == "focal":
+            log_p, log_q = log_probabilities(part.logits, activation)
+            factor = weights * (member if binary else 1.0)
+            return np.sum(element_share(part.target, log_p, log_q, factor, binary))
+        if normalize == "weights":
+            return np.sum(weights * omega * member * (1 if binary else part.target))
+        return by_unit[normalize + ("_elements" if binary else "_pixels")]
 
     return _reduce_pixels(
         logits, parts, terms, divisor_of, class_axis=class_axis, reduction=reduction
@@ -238,7 +243,39 @@ def cross_entropy(
     )
 
 
-def focal(
+def boundary(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    normalize="valid_elements",
+):
+    """Boundary (Kervadec et al. 2019): Σ φ p, the target being the map φ."""
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        return factor * g * np.exp(log_p)
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=None,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+    )
+
+
+def poly(
     logits,
     target,
     pixel_weights=None,
@@ -249,20 +286,20 @@ def focal(
     class_weights=None,
     include_background=True,
     reduction="mean",
-    gamma=2.0,
-    alpha=None,
-    normalize="valid",
+    label_smoothing=0.0,
+    pos_weight=None,
+    epsilon=1.0,
+    normalize="weights",
 ):
-    """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
+    """Poly-1 (Leng et al. 2022): cross entropy + ε (1 − p_t)."""
     classes = np.asarray(logits).shape[class_axis]
-    gamma = per_class(gamma, classes)
+    positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
 
     def element_loss(g, log_p, log_q, factor, binary):
-        on = np.ones(classes) if alpha is None else per_class(alpha, classes)
-        off = np.ones(classes) if alpha is None else 1 - on
-        loss = product(factor * on * g, np.exp(log_q) ** gamma * -log_p)
+        smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)
+        loss = product(factor * smoothed * positive, -log_p + epsilon * np.exp(log_q))
         if binary:
-            loss = loss + product(factor * off * (1 - g), np.exp(log_p) ** gamma * -log_q)
+            loss = loss + product(factor * (1 - smoothed), -log_q + epsilon * np.exp(log_p))
         return loss
 
     return _pixel_loss(
@@ -277,6 +314,62 @@ def focal(
         include_background=include_background,
         reduction=reduction,
         normalize=normalize,
+    )
+
+
+def focal(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    gamma=2.0,
+    alpha=None,
+    pos_weight=None,
+    threshold=None,
+    normalize="valid",
+):
+    """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
+    classes = np.asarray(logits).shape[class_axis]
+    gamma = per_class(gamma, classes)
+    positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        on = np.ones(classes) if alpha is None else per_class(alpha, classes)
+        off = np.ones(classes) if alpha is None else 1 - on
+        on = on * positive
+        loss = product(factor * on * g, dimming(log_p, log_q) * -log_p)
+        if binary:
+            loss = loss + product(factor * off * (1 - g), dimming(log_q, log_p) * -log_q)
+        return loss
+
+    def dimming(log_p, log_q):
+        if threshold is None:
+            return np.exp(log_q) ** gamma
+        return np.where(np.exp(log_p) < threshold, 1.0, (np.exp(log_q) / threshold) ** gamma)
+
+    def element_share(g, log_p, log_q, factor, binary):
+        share = product(factor * g, dimming(log_p, log_q))
+        return share + product(factor * (1 - g), dimming(log_q, log_p)) if binary else share
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+        element_share=element_share,
     )
 
 
@@ -296,6 +389,8 @@ def _class_loss(
     reduction,
     pool,
     absent,
+    normalize,
+    covering_is_absent=False,
 ):
     """Overlap and Lovász losses: they differ in the loss of one class only.
 
@@ -314,21 +409,73 @@ def _class_loss(
         for c in range(classes):
             rows = part.counted[:, c]
             g, w = part.target[rows, c], part.weights[rows]
-            is_absent = np.sum(w * g) == 0
+            is_absent = np.sum(w * g) == 0 or (covering_is_absent and np.sum(w * (1 - g)) == 0)
             if (c == 0 and not include_background) or (is_absent and absent == "skip"):
                 continue
-            divisors[row] += omega[c]
+            divisors[row] += omega[c] if normalize == "weights" else 1
             if not (is_absent and absent == "zero"):
                 table[row, c] = omega[c] * loss_of_class(part.logits[rows], g, w, c)
 
     if reduction == "none":
         return table if pool == "image" else table[0]
+    return _mean_of_rows(table, divisors, reduction)
+
+
+def _mean_of_rows(table, divisors, reduction):
+    """The sum of the table, or the mean over its rows of the sums divided by the divisors."""
     if reduction == "sum":
         return float(np.sum(table))
     means = [
         np.sum(row) / divisor for row, divisor in zip(table, divisors, strict=True) if divisor > 0
     ]
     return float(np.mean(means)) if means else 0.0
+
+
+def _pooled_loss(
+    logits,
+    target,
+    pixel_weights,
+    sums_of_class,
+    loss_of_sums,
+    weights_of_masses,
+    *,
+    class_axis,
+    ignore_index,
+    class_weights,
+    include_background,
+    reduction,
+    pool,
+    absent,
+):
+    """One loss for all classes, of the weighted sums of their sums over pixels."""
+    logits = np.asarray(logits)
+    classes = logits.shape[class_axis]
+    parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
+    groups = parts if pool == "image+class" else [join(parts, classes)]
+    omega = np.ones(classes) if class_weights is None else np.asarray(class_weights, float)
+
+    table = np.zeros((len(groups), 1))
+    divisors = np.zeros(len(groups))
+    for row, part in enumerate(groups):
+        counted = [c for c in range(classes) if omega[c] > 0 and (c > 0 or include_background)]
+        sums, masses = [], []
+        for c in counted:
+            rows = part.counted[:, c]
+            g, w = part.target[rows, c], part.weights[rows]
+            sums.append(sums_of_class(part.logits[rows], g, w, c))
+            masses.append((np.sum(w * g), np.sum(w * g**2)))
+        weights = omega[counted] * weights_of_masses(np.array(masses))
+        is_absent = np.sum(weights * np.array(masses)[:, 0]) == 0
+        if is_absent and absent == "skip":
+            continue
+        divisors[row] = 1
+        if not (is_absent and absent == "zero"):
+            total = sum(weight * np.array(one) for weight, one in zip(weights, sums, strict=True))
+            table[row, 0] = loss_of_sums(*total)
+
+    if reduction == "none":
+        return table[:, 0] if pool == "image+class" else table[0, 0]
+    return _mean_of_rows(table, divisors, reduction)
 
 
 def _overlap(
@@ -345,25 +492,144 @@ def _overlap(
     reduction="mean",
     pool="batch",
     absent="skip",
+    normalize="weights",
     smooth=0.0,
     power=1,
     intersection="l1",
+    form="linear",
+    gamma=1.0,
+    weights_of_masses=lambda masses: np.ones(len(masses)),
 ):
-    """1 − `coefficient(T, FP, FN, smooth of the numerator, smooth of the denominator)`."""
+    """1 − N/M, where `coefficient(T, FP, FN)` is the pair of N and M − N without smoothing."""
     numerator, denominator = (smooth, smooth) if np.isscalar(smooth) else smooth
     soft = np.issubdtype(np.asarray(target).dtype, np.floating)
 
-    def loss_of_class(logits, g, w, c):
+    def sums_of_class(logits, g, w, c):
         p = probabilities(logits, activation)[:, c]
         if power == 2:
             t, fp, fn = p * g, p * (p - g), g * (g - p)
         elif soft and intersection == "l1":
             t, fp, fn = np.minimum(p, g), np.maximum(p - g, 0), np.maximum(g - p, 0)
         else:
-            t, fp, fn = p * g, p * (1 - g), (1 - p) * g
-        above, below = coefficient(np.sum(w * t), np.sum(w * fp), np.sum(w * fn))
-        above, below = above + numerator, below + denominator
-        return 0.0 if above == 0 and below == 0 else 1 - above / below
+            t, fp, fn = p * g, p * (1 - g), np.exp(log_probabilities(logits, activation)[1])[:, c]
+            fn = fn * g
+        return np.sum(w * t), np.sum(w * fp), np.sum(w * fn)
+
+    def loss_of_sums(t, fp, fn, gamma=gamma):
+        hits, errors = coefficient(t, fp, fn)
+        above, rest = hits + numerator, errors + denominator - numerator
+        if above == 0 and rest == 0:
+            return 0.0
+        score, loss = above / (above + rest), rest / (above + rest)
+        if form == "log":
+            loss = -np.log(max(score, 1e-30))
+        elif form == "log_cosh":
+            loss = np.log(np.cosh(loss))
+        if gamma != 1:
+            return loss**gamma if loss > 1e-30 else 0.0
+        return loss
+
+    options = {
+        "class_axis": class_axis,
+        "ignore_index": ignore_index,
+        "class_weights": class_weights,
+        "include_background": include_background,
+        "reduction": reduction,
+        "pool": pool,
+        "absent": absent,
+    }
+    if pool.endswith("+class"):
+        arrays = (logits, target, pixel_weights)
+        return _pooled_loss(*arrays, sums_of_class, loss_of_sums, weights_of_masses, **options)
+
+    def loss_of_class(logits, g, w, c):
+        power = gamma if np.isscalar(gamma) else gamma[c]
+        return loss_of_sums(*sums_of_class(logits, g, w, c), gamma=power)
+
+    return _class_loss(logits, target, pixel_weights, loss_of_class, normalize=normalize, **options)
+
+
+def dice(logits, target, pixel_weights=None, **options):
+    """Dice: 1 − 2T/(P+G)."""
+    return _overlap(lambda t, fp, fn: (2 * t, fp + fn), logits, target, pixel_weights, **options)
+
+
+def jaccard(logits, target, pixel_weights=None, **options):
+    """Jaccard: 1 − T/(P+G−T)."""
+    return _overlap(lambda t, fp, fn: (t, fp + fn), logits, target, pixel_weights, **options)
+
+
+def tversky(logits, target, pixel_weights=None, *, fp_weight=0.5, fn_weight=0.5, **options):
+    """Tversky (Salehi et al. 2017): 1 − T/(T + a·FP + b·FN)."""
+    return _overlap(
+        lambda t, fp, fn: (t, fp_weight * fp + fn_weight * fn),
+        logits,
+        target,
+        pixel_weights,
+        **options,
+    )
+
+
+def generalized_dice(logits, target, pixel_weights=None, *, weighting="square", **options):
+    """Generalised Dice (Sudre et al. 2017): 1 − 2 Σ v T / Σ v (P + G), v = 1/G²."""
+    power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
+    absent = options.pop("absent", "skip")
+    squared = 1 if options.get("power") == 2 else 0
+
+    def weights_of_masses(masses):
+        sizes = masses[:, squared]
+        there = sizes > 0
+        weights = np.zeros(len(sizes))
+        weights[there] = sizes[there] ** -float(power)
+        if absent == "keep":
+            weights[~there] = np.max(weights)
+        return weights
+
+    pool = options.pop("pool", "batch")
+    return _overlap(
+        lambda t, fp, fn: (2 * t, fp + fn),
+        logits,
+        target,
+        pixel_weights,
+        pool=f"{pool}+class",
+        absent=absent,
+        weights_of_masses=weights_of_masses,
+        **{key: value for key, value in options.items() if key != "normalize"},
+    )
+
+
+def mcc(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+    normalize="weights",
+    intersection="l1",
+):
+    """Matthews correlation: 1 − (TP·TN − FP·FN)/√…; a class of no or of every pixel is absent.
+
+    With P = Σ p, G = Σ g and N pixels it is (N·TP − P·G)/√(P G (N − P) (N − G)).
+    """
+    soft = np.issubdtype(np.asarray(target).dtype, np.floating)
+
+    def loss_of_class(logits, g, w, c):
+        log_p, log_q = (x[:, c] for x in log_probabilities(logits, activation))
+        p, q = np.exp(log_p), np.exp(log_q)
+        overlap = np.minimum(p, g) if soft and intersection == "l1" else p * g
+        sizes = [np.sum(w * one) for one in (p, q, g, 1 - g)]
+        if 0 in sizes:
+            return 1.0 if len(w) else 0.0
+        total = np.sum(w)
+        deviation = total * np.sum(w * overlap) - sizes[0] * sizes[2]
+        return 1 - deviation / np.prod(np.sqrt(sizes))
 
     return _class_loss(
         logits,
@@ -377,30 +643,74 @@ def _overlap(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
+        covering_is_absent=True,
     )
 
 
-def dice(logits, target, pixel_weights=None, **options):
-    """Dice: 1 − 2T/(P+G)."""
-    return _overlap(
-        lambda t, fp, fn: (2 * t, 2 * t + fp + fn), logits, target, pixel_weights, **options
+def unified_focal(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+    symmetry="asymmetric",
+    delta=0.6,
+    gamma=0.5,
+    balance=0.5,
+):
+    """Unified focal (Yeung et al. 2021), from their formulas for each class."""
+    shared = {
+        "class_axis": class_axis,
+        "ignore_index": ignore_index,
+        "class_weights": class_weights,
+        "include_background": include_background,
+        "reduction": reduction,
+    }
+    classes = np.asarray(logits).shape[class_axis]
+    has_background = activation != "sigmoid" and classes > 1
+    soft = np.issubdtype(np.asarray(target).dtype, np.floating)
+    rare = gamma if symmetry == "symmetric" else 0.0
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        if binary:
+            loss = product(factor * delta * g, np.exp(log_q) ** rare * -log_p)
+            return loss + product(factor * (1 - delta) * (1 - g), np.exp(log_p) ** gamma * -log_q)
+        columns = [
+            product(
+                factor[:, c] * (delta if c else 1 - delta) * g[:, c],
+                np.exp(log_q[:, c]) ** (rare if c else gamma) * -log_p[:, c],
+            )
+            for c in range(classes)
+        ]
+        return np.stack(columns, axis=1)
+
+    def loss_of_class(logits, g, w, c):
+        log_p, log_q = (x[:, c] for x in log_probabilities(logits, activation))
+        p, q = np.exp(log_p), np.exp(log_q)
+        if soft:
+            tp, fp, fn = np.minimum(p, g), np.maximum(p - g, 0), np.maximum(g - p, 0)
+        else:
+            tp, fp, fn = p * g, p * (1 - g), q * g
+        errors = delta * np.sum(w * fn) + (1 - delta) * np.sum(w * fp)
+        below = np.sum(w * tp) + errors
+        loss = errors / below if below > 0 else 0.0
+        plain = has_background and c == 0 and symmetry == "asymmetric"
+        return loss if plain or loss == 0 else loss ** (1 - gamma)
+
+    arrays = (logits, target, pixel_weights)
+    entropy = _pixel_loss(*arrays, element_loss, activation=activation, normalize="valid", **shared)
+    tversky = _class_loss(
+        *arrays, loss_of_class, pool=pool, absent=absent, normalize="weights", **shared
     )
-
-
-def jaccard(logits, target, pixel_weights=None, **options):
-    """Jaccard: 1 − T/(P+G−T)."""
-    return _overlap(lambda t, fp, fn: (t, t + fp + fn), logits, target, pixel_weights, **options)
-
-
-def tversky(logits, target, pixel_weights=None, *, fp_weight=0.5, fn_weight=0.5, **options):
-    """Tversky (Salehi et al. 2017): 1 − T/(T + a·FP + b·FN)."""
-    return _overlap(
-        lambda t, fp, fn: (t, t + fp_weight * fp + fn_weight * fn),
-        logits,
-        target,
-        pixel_weights,
-        **options,
-    )
+    return balance * entropy + (1 - balance) * tversky
 
 
 def jaccard_of_set(mistaken, g, w):
@@ -437,6 +747,7 @@ def lovasz_softmax(
     reduction="mean",
     pool="batch",
     absent="skip",
+    normalize="weights",
 ):
     """Lovász-Softmax: the extension of the Jaccard loss at the errors |g − p|."""
 
@@ -456,6 +767,7 @@ def lovasz_softmax(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
     )
 
 
@@ -471,6 +783,7 @@ def lovasz_hinge(
     reduction="mean",
     pool="batch",
     absent="keep",
+    normalize="weights",
 ):
     """Lovász hinge: the extension of the Jaccard loss at the errors max(0, 1 − z·sign)."""
 
@@ -490,15 +803,21 @@ def lovasz_hinge(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
     )
 
 
 LOSSES = {
     "cross_entropy": cross_entropy,
+    "poly": poly,
+    "boundary": boundary,
     "focal": focal,
     "dice": dice,
     "jaccard": jaccard,
     "tversky": tversky,
+    "generalized_dice": generalized_dice,
+    "mcc": mcc,
+    "unified_focal": unified_focal,
     "lovasz_softmax": lovasz_softmax,
     "lovasz_hinge": lovasz_hinge,
 }
@@ -546,6 +865,7 @@ def _coefficient(
         reduction="none",
         pool=options.get("pool", "batch"),
         absent="skip" if options.get("absent", "skip") == "skip" else "keep",
+        normalize="weights",
     )
     return float(np.sum(ones * (1 - per_class_loss)))
 

@@ -8,15 +8,15 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import ALL_CLASSES, CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
 
 each_class = pytest.mark.parametrize("name", CLASSES)
-CLASS_LOSSES = (*OVERLAP_LOSSES, *LOVASZ_LOSSES)
+CLASS_LOSSES = tuple(name for name in CLASSES if name not in PIXEL_LOSSES)
 NAN, INF = float("nan"), float("inf")
 
 
 def make(name, **options):
-    return getattr(al, CLASSES[name])(**options)
+    return getattr(al, ALL_CLASSES[name])(**options)
 
 
 def says(argument, *words):
@@ -69,9 +69,13 @@ WRONG_OPTIONS = [
         (tuple(name for name in CLASSES if name != "lovasz_hinge"), "activation", value, ValueError)
         for value in ("tanh", "Softmax", "none")
     ],
-    *[(PIXEL_LOSSES, "normalize", value, ValueError) for value in ("batch", None, "Valid")],
+    (("cross_entropy", "poly"), "normalize", "focal", ValueError),
     *[
-        (("cross_entropy",), option, value, error)
+        (PIXEL_LOSSES, "normalize", value, ValueError)
+        for value in ("batch", None, "Valid", "weights_pixels", "classes")
+    ],
+    *[
+        (("cross_entropy", "poly"), option, value, error)
         for option, value, error in [
             ("label_smoothing", -0.1, ValueError),
             ("label_smoothing", 1.1, ValueError),
@@ -81,6 +85,10 @@ WRONG_OPTIONS = [
             ("label_smoothing", None, TypeError),
             ("pos_weight", 2.0, ValueError),  # with a softmax
         ]
+    ],
+    *[
+        (("poly",), "epsilon", value, error)
+        for value, error in [(NAN, ValueError), (INF, ValueError), ("1", TypeError)]
     ],
     *[
         (("focal",), option, value, error)
@@ -96,6 +104,10 @@ WRONG_OPTIONS = [
             ("alpha", NAN, ValueError),
             ("alpha", "0.25", TypeError),
             ("alpha", (0.5, -1.0), ValueError),
+            ("pos_weight", 2.0, ValueError),  # with a softmax
+            ("threshold", 0.0, ValueError),
+            ("threshold", 1.5, ValueError),
+            ("threshold", "0.5", TypeError),
         ]
     ],
     *[
@@ -106,10 +118,12 @@ WRONG_OPTIONS = [
             ("absent", "ignore"),
             ("absent", None),
             ("absent", True),
+            ("normalize", "valid"),
+            ("normalize", None),
         ]
     ],
     *[
-        (OVERLAP_LOSSES, option, value, error)
+        ((*OVERLAP_LOSSES, "generalized_dice"), option, value, error)
         for option, value, error in [
             ("smooth", -1.0, ValueError),
             ("smooth", NAN, ValueError),
@@ -125,6 +139,9 @@ WRONG_OPTIONS = [
             ("power", True, ValueError),
             ("intersection", "sum", ValueError),
             ("intersection", None, ValueError),
+            ("form", "exp", ValueError),
+            ("form", None, ValueError),
+            ("pool", "class", ValueError),
         ]
     ],
     *[
@@ -138,6 +155,39 @@ WRONG_OPTIONS = [
             (None, TypeError),
             (True, TypeError),
         ]
+    ],
+    *[
+        (("tversky",), "gamma", value, error)
+        for value, error in [
+            (0.0, ValueError),
+            (-1.0, ValueError),
+            (NAN, ValueError),
+            ("1", TypeError),
+            ((1.0, 0.0, 3.0), ValueError),
+        ]
+    ],
+    *[
+        (("generalized_dice",), option, value, ValueError)
+        for option, value in [("weighting", "cube"), ("weighting", None), ("absent", "zero")]
+    ],
+    *[
+        (("unified_focal",), option, value, error)
+        for option, value, error in [
+            ("reduction", "none", ValueError),
+            ("symmetry", "both", ValueError),
+            ("delta", 1.5, ValueError),
+            ("delta", "0.6", TypeError),
+            ("gamma", 1.0, ValueError),
+            ("gamma", -0.5, ValueError),
+            ("gamma", (0.5, 0.5, 0.5), TypeError),
+            ("balance", 1.5, ValueError),
+            ("pool", "batch+class", ValueError),
+        ]
+    ],
+    *[(("mcc",), "intersection", value, ValueError) for value in ("sum", None)],
+    *[
+        ((*LOVASZ_LOSSES, "mcc", "generalized_dice"), "pool", value, ValueError)
+        for value in ("batch+class", "image+class")
     ],
     *[
         (LOVASZ_LOSSES, "bins", value, error)
@@ -169,6 +219,10 @@ def test_options_that_exclude_each_other():
         al.FocalLoss(activation="sigmoid", alpha=1.5)
     with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
         al.CrossEntropyLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
+        al.FocalLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("gamma", "one number")):
+        al.TverskyLoss(gamma=(1.0, 2.0), pool="batch+class")
     with pytest.raises(ValueError, match="`fp_weight` and `fn_weight`"):
         al.TverskyLoss(fp_weight=0, fn_weight=0)
 

@@ -7,7 +7,16 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import (
+    ALL_CLASSES,
+    CLASSES,
+    COMPOSED,
+    LOVASZ_LOSSES,
+    OVERLAP_LOSSES,
+    PIXEL_LOSSES,
+    POOLING_LOSSES,
+    Data,
+)
 
 SIGMOID = {
     f"{name}-sigmoid": partial(getattr(al, CLASSES[name]), activation="sigmoid")
@@ -27,7 +36,9 @@ def mixture(**options):
     return al.CrossEntropyLoss(**options) + al.JaccardLoss(activation="sigmoid", **options)
 
 
-LOSSES = {name: getattr(al, CLASSES[name]) for name in CLASSES} | {"sum": everything}
+LOSSES = {name: getattr(al, ALL_CLASSES[name]) for name in (*CLASSES, *COMPOSED)} | {
+    "sum": everything
+}
 # One (loss, shape) again and again: JAX compiles each pair anew.
 DATA = Data(ignore=(255,), seed=41)
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}
@@ -131,19 +142,27 @@ def test_shape_of_none(name, axis, eager):
     make = partial(getattr(al, CLASSES[name]), reduction="none", class_axis=axis)
     if name in PIXEL_LOSSES:
         assert tuple(make()(logits, target).shape) == (2, 4, 5)
+    elif name in POOLING_LOSSES:
+        assert tuple(make()(logits, target).shape) == ()
+        assert tuple(make(pool="image")(logits, target).shape) == (2,)
     else:
         assert tuple(make()(logits, target).shape) == (3,)
         assert tuple(make(pool="image")(logits, target).shape) == (2, 3)
+    if name in OVERLAP_LOSSES:
+        assert tuple(make(pool="batch+class")(logits, target).shape) == ()
+        assert tuple(make(pool="image+class")(logits, target).shape) == (2,)
 
 
 def test_shape_of_none_in_jax(jax):
     logits, target = jax.numpy.zeros((2, 3, 4, 5)), jax.numpy.zeros((2, 4, 5), dtype=int)
     for name, class_name in CLASSES.items():
         make = partial(getattr(al, class_name), reduction="none")
-        expected = (2, 4, 5) if name in PIXEL_LOSSES else (3,)
+        pooling = name in POOLING_LOSSES
+        expected = (2, 4, 5) if name in PIXEL_LOSSES else () if pooling else (3,)
         assert jax.eval_shape(make(), logits, target).shape == expected
         if name not in PIXEL_LOSSES:
-            assert jax.eval_shape(make(pool="image"), logits, target).shape == (2, 3)
+            expected = (2,) if pooling else (2, 3)
+            assert jax.eval_shape(make(pool="image"), logits, target).shape == expected
 
 
 # --- how arrays lie in memory ---------------------------------------------------------------------
@@ -371,6 +390,8 @@ def test_only_background(name, library):
 @pytest.mark.parametrize("absent", ["skip", "keep", "zero"])
 @class_losses
 def test_an_absent_class_is_finite(name, absent, eager):
+    if absent == "zero" and name in POOLING_LOSSES:
+        pytest.skip("it has no loss for each class")
     options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
     arrays = Data(absent=(1,), absent_in_first=(1, 2), seed=56).build()
     for pool in ("batch", "image"):
@@ -524,8 +545,11 @@ def test_what_does_not_count_may_have_any_label_and_weight(library):
 REDUCIBLE = {
     **{f"{name}": (name, {}) for name in CLASSES if name not in LOVASZ_LOSSES},
     **{f"{name}-image": (name, {"pool": "image"}) for name in CLASSES if name not in PIXEL_LOSSES},
+    "focal-normalized": ("focal", {"normalize": "focal"}),
     "cross_entropy-sum": ("cross_entropy", {"reduction": "sum"}),
     "dice-sum": ("dice", {"reduction": "sum", "absent": "keep"}),
+    "dice-batch+class": ("dice", {"pool": "batch+class", "class_weights": (1.0, 2.0, 3.0)}),
+    "tversky-image+class-log": ("tversky", {"pool": "image+class", "form": "log"}),
     "jaccard-image-sum": ("jaccard", {"reduction": "sum", "pool": "image"}),
     "lovasz_softmax-image-zero": ("lovasz_softmax", {"pool": "image", "absent": "zero"}),
 }

@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from tests import oracle
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, OVERLAP_LOSSES, SCALAR_CASES, Case, Data
+from tests.cases import ALL_CLASSES, CLASSES, OVERLAP_LOSSES, SCALAR_CASES, Case, Data
 
 # Relative to the largest entry of the gradient.
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}
@@ -134,9 +134,27 @@ SHARP = [
         for gamma in (0.0, 0.5, 1.0)
         for activation in ("softmax", "sigmoid")
     ],
+    *[
+        ("focal", {"gamma": gamma, "normalize": "focal", "activation": activation})
+        for gamma in (0.0, 0.5, 1.0, 2.0)
+        for activation in ("softmax", "sigmoid")
+    ],
+    ("focal", {"threshold": 0.4, "gamma": 0.5}),
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 3.0}),
     *[(name, {"power": 2, "absent": "keep"}) for name in OVERLAP_LOSSES],
+    *[("dice", {"form": form, "absent": "keep"}) for form in ("log", "log_cosh")],
+    ("mcc", {"absent": "keep", "pool": "image"}),
+    *[("unified_focal", {"symmetry": symmetry}) for symmetry in ("asymmetric", "symmetric")],
+    ("unified_focal", {"activation": "sigmoid", "gamma": 0.1, "absent": "keep"}),
+    ("generalized_dice", {"absent": "keep", "pool": "image", "form": "log"}),
+    ("jaccard", {"form": "log", "activation": "sigmoid", "smooth": 1.0}),
+    ("dice", {"pool": "image+class", "form": "log", "class_weights": (1.0, 2.0, 0.0)}),
+    *[
+        ("tversky", {"gamma": gamma, "form": form, "fn_weight": 2.0})
+        for gamma in (0.75, 2.0)
+        for form in ("linear", "log")
+    ],
     ("lovasz_softmax", {"pool": "image", "absent": "keep"}),
     ("lovasz_hinge", {"pool": "image", "absent": "skip"}),
 ]
@@ -163,7 +181,7 @@ def test_sharp_places(name, options, place, target, torch, jax):
     z, t = PLACES[place], TARGETS[target]
     if t.dtype != np.float64:
         options = {**options, "ignore_index": 255}
-    loss = getattr(al, CLASSES[name])(**options)
+    loss = getattr(al, ALL_CLASSES[name])(**options)
     value, gradient = loss.value_and_grad(z, t)
     reference = oracle.LOSSES[name](z, t, **options)
     assert np.all(np.isfinite(gradient))
@@ -230,10 +248,16 @@ SMOOTH = [
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 2.0}),
     ("focal", {"gamma": 2.0, "alpha": 0.25}),
     ("focal", {"gamma": 0.5, "activation": "sigmoid"}),
+    ("focal", {"normalize": "focal", "gamma": 1.5}),
     ("dice", {"smooth": 1.0}),
     ("dice", {"pool": "image", "power": 2}),
     ("jaccard", {"activation": "sigmoid"}),
     ("tversky", {"fp_weight": 0.3, "fn_weight": 0.7}),
+    ("tversky", {"gamma": 0.75, "form": "log", "smooth": 1.0}),
+    ("dice", {"form": "log_cosh", "pool": "image+class"}),
+    ("poly", {"epsilon": 2.0}),
+    ("generalized_dice", {"pool": "image", "weighting": "simple"}),
+    ("mcc", {"activation": "sigmoid"}),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from tests.cases import CLASSES
+from tests.cases import ALL_CLASSES, MAPPED, PIXEL_LOSSES, POOLING_LOSSES
 
 COMMON = {
     "class_axis": 1,
@@ -22,6 +22,8 @@ OVERLAP = {
     "activation": "softmax",
     "pool": "batch",
     "absent": "skip",
+    "normalize": "weights",
+    "form": "linear",
     "smooth": 0.0,
     "power": 1,
     "intersection": "l1",
@@ -33,28 +35,71 @@ DEFAULTS = {
         "pos_weight": None,
         "normalize": "weights",
     },
-    "focal": {"activation": "softmax", "gamma": 2.0, "alpha": None, "normalize": "valid"},
+    "poly": {
+        "activation": "softmax",
+        "label_smoothing": 0.0,
+        "pos_weight": None,
+        "normalize": "weights",
+        "epsilon": 1.0,
+    },
+    "focal": {
+        "activation": "softmax",
+        "gamma": 2.0,
+        "alpha": None,
+        "pos_weight": None,
+        "threshold": None,
+        "normalize": "valid",
+    },
     "dice": OVERLAP,
     "jaccard": OVERLAP,
-    "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5},
-    "lovasz_softmax": {"activation": "softmax", "pool": "batch", "absent": "skip", "bins": None},
-    "lovasz_hinge": {"pool": "batch", "absent": "keep", "bins": None},
+    "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5, "gamma": 1.0},
+    "generalized_dice": {**OVERLAP, "weighting": "square"},
+    "mcc": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "normalize": "weights",
+        "intersection": "l1",
+    },
+    "boundary": {"activation": "softmax", "normalize": "valid_elements"},
+    "unified_focal": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "symmetry": "asymmetric",
+        "delta": 0.6,
+        "gamma": 0.5,
+        "balance": 0.5,
+    },
+    "lovasz_softmax": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "normalize": "weights",
+        "bins": None,
+    },
+    "lovasz_hinge": {"pool": "batch", "absent": "keep", "normalize": "weights", "bins": None},
 }
 FULL = {
     "cross_entropy": {"activation": "sigmoid", "pos_weight": (1, 2, 3), "label_smoothing": 0.1},
+    "poly": {"epsilon": -0.5, "label_smoothing": 0.1},
     "focal": {"gamma": (0, 1, 2), "alpha": 0.25},
-    "dice": {"smooth": (0, 1), "pool": "image"},
-    "jaccard": {"power": 2},
-    "tversky": {"fp_weight": 0.3, "fn_weight": 0.7},
+    "dice": {"smooth": (0, 1), "pool": "image", "form": "log"},
+    "jaccard": {"power": 2, "pool": "batch+class"},
+    "tversky": {"fp_weight": 0.3, "fn_weight": 0.7, "gamma": 0.75},
+    "generalized_dice": {"weighting": "simple", "absent": "keep"},
+    "mcc": {"absent": "zero", "normalize": "classes"},
+    "unified_focal": {"symmetry": "symmetric", "gamma": 0.25},
+    "boundary": {"normalize": "all"},
     "lovasz_softmax": {"activation": None},
     "lovasz_hinge": {"absent": "zero"},
 }
 
-each_class = pytest.mark.parametrize("name", CLASSES)
+each_class = pytest.mark.parametrize("name", ALL_CLASSES)
 
 
 def class_of(name):
-    return getattr(al, CLASSES[name])
+    return getattr(al, ALL_CLASSES[name])
 
 
 def function_of(name):
@@ -73,7 +118,7 @@ def test_names():
     assert al.__all__ == sorted(set(al.__all__))
     for name in al.__all__:
         assert not inspect.ismodule(getattr(al, name))
-    expected = {*CLASSES.values(), *(f"{name}_loss" for name in CLASSES)}
+    expected = {*ALL_CLASSES.values(), *(f"{name}_loss" for name in ALL_CLASSES)}
     assert expected <= set(al.__all__)
     assert al.__version__.count(".") == 2
 
@@ -84,7 +129,7 @@ def test_public_things_are_documented(name):
     text = inspect.getdoc(thing)
     assert text.splitlines()[0].endswith(".")
     assert "Parameters\n---" in text or "See Also\n---" in text or name == "Loss"
-    if name in CLASSES.values():
+    if name in ALL_CLASSES.values():
         assert "References\n---" in text or "Notes\n---" in text
         assert ">>>" in text
         for field in dataclasses.fields(thing):
@@ -129,18 +174,32 @@ def test_function_passes_every_option_on(name):
         "intersection": "product",
         "fp_weight": 0.3,
         "fn_weight": 0.9,
-        "gamma": 1.5,
+        "gamma": 0.75,
         "alpha": 0.3,
         "normalize": "all",
         "label_smoothing": 0.2,
         "pos_weight": 3.0,
         "activation": "sigmoid",
         "bins": None,
+        "epsilon": 2.0,
+        "form": "log",
+        "weighting": "simple",
+        "threshold": 0.3,
+        "symmetry": "symmetric",
+        "delta": 0.2,
+        "balance": 0.7,
     }
     options = {key: options[key] for key in COMMON | DEFAULTS[name]}
+    if name not in (*PIXEL_LOSSES, *MAPPED) and "normalize" in options:
+        options["normalize"] = "classes"
+    if name in POOLING_LOSSES:
+        options["absent"] = "keep"
     rng = np.random.default_rng(91)
     logits, target = rng.normal(size=(2, 4, 3)), rng.integers(3, size=(2, 4))
     target[0, :2] = 255
+    if name in MAPPED:
+        target = rng.normal(size=logits.shape)
+        del options["ignore_index"]
     assert function_of(name)(logits, target, **options) == class_of(name)(**options)(logits, target)
     for key in options.keys() - {"class_axis", "ignore_index"}:
         # pos_weight needs the sigmoid: without one the other goes too.
@@ -152,7 +211,7 @@ def test_function_passes_every_option_on(name):
 
 @pytest.mark.parametrize("call", ["__call__", "value_and_grad"])
 def test_calls_have_one_signature(call):
-    for kind in (*(class_of(name) for name in CLASSES), al.WeightedSum):
+    for kind in (*(class_of(name) for name in ALL_CLASSES), al.WeightedSum):
         parameters = list(inspect.signature(getattr(kind, call)).parameters.values())[1:]
         assert [one.name for one in parameters] == [
             "logits",
@@ -188,8 +247,8 @@ def test_scores_have_one_signature():
 # --- objects --------------------------------------------------------------------------------------
 
 OBJECTS = {
-    **{name: lambda name=name: class_of(name)() for name in CLASSES},
-    **{f"{name}-full": lambda name=name: full(name) for name in CLASSES},
+    **{name: lambda name=name: class_of(name)() for name in ALL_CLASSES},
+    **{f"{name}-full": lambda name=name: full(name) for name in ALL_CLASSES},
     "sum": lambda: full("dice") + 0.5 * full("focal") + -2.0 * al.LovaszHingeLoss(),
 }
 
@@ -221,8 +280,8 @@ def test_objects_are_frozen(name):
 
 
 def test_losses_of_other_classes_are_not_equal():
-    objects = {class_of(name)() for name in CLASSES}
-    assert len(objects) == len(CLASSES)
+    objects = {class_of(name)() for name in ALL_CLASSES}
+    assert len(objects) == len(ALL_CLASSES)
     assert all(isinstance(one, al.Loss) for one in objects)
 
 
@@ -250,7 +309,7 @@ def test_ways_to_write_a_sum():
 def test_a_sum_is_the_sum():
     rng = np.random.default_rng(92)
     logits, target = rng.normal(size=(2, 3, 4)), rng.integers(3, size=(2, 4))
-    losses = [class_of(name)() for name in CLASSES]
+    losses = [class_of(name)() for name in ALL_CLASSES if name not in MAPPED]
     total = sum((i + 1.0) * loss for i, loss in enumerate(losses))
     value, gradient = total.value_and_grad(logits, target)
     pairs = [loss.value_and_grad(logits, target) for loss in losses]

@@ -40,6 +40,7 @@ class View:
 
     activation: str | None
     ignore_index: tuple[int, ...]
+    bounded: bool = True  # a floating target holds probabilities, not any numbers
 
     def exclusive(self, num_classes: int) -> bool:
         """Return whether a pixel has exactly one class."""

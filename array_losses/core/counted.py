@@ -51,7 +51,7 @@ class Counted:
         else:
             self.target = self.xp.astype(block.target, block.dtype, copy=False)
         self._read_weights(block.pixel_weights)
-        if look and not block.hard:
+        if look and not block.hard and view.bounded:
             check_probabilities(self.xp, self.target, "target", "a 0/255 mask is `mask > 0`")
 
     def harmless(self, logits: Array) -> Array:

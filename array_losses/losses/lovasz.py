@@ -19,7 +19,7 @@ from array_losses.core.sorting import (
     worth_sorting,
 )
 from array_losses.losses.base import Activation
-from array_losses.losses.class_mean import Absent, ClassLoss
+from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
@@ -154,6 +154,7 @@ class _Binned:
 class _LovaszLoss(ClassLoss):
     """The sum of the errors, largest first, times the growth of the Jaccard loss along them."""
 
+    pool: Pool = "batch"
     bins: int | None = None
 
     def __post_init__(self) -> None:
@@ -323,7 +324,9 @@ class LovaszSoftmaxLoss(_LovaszLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent
+    pool : {"batch", "image"}
+        Over what the pixels are sorted, as for `DiceLoss`.
+    absent, normalize
         As for `DiceLoss`.
     bins : int, optional
         None is exact, by sorting. A number tells errors apart in that many bins only, each halved:
@@ -391,7 +394,9 @@ class LovaszHingeLoss(_LovaszLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction
         As for `DiceLoss`.
-    pool, absent
+    pool, normalize
+        As for `LovaszSoftmaxLoss`.
+    absent
         As for `DiceLoss`, but an absent class is kept by default.
     bins : int, optional
         As for `LovaszSoftmaxLoss`, but the bins are even in e / (1 + e) of an error e: the loss is

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.formula import Totals, divide
-from array_losses.core.namespace import Array, Namespace
+from array_losses.core.namespace import Array, Namespace, device
 from array_losses.core.pixels import Pixels
-from array_losses.losses.base import Activation
-from array_losses.losses.class_mean import ClassLoss
+from array_losses.losses.base import Activation, PerClass
+from array_losses.losses.class_mean import ClassLoss, Pool
+from array_losses.losses.confusion import Intersection, Power, counts, counts_slope
 
-__all__ = ["DiceLoss", "Intersection", "JaccardLoss", "TverskyLoss"]
+__all__ = ["DiceLoss", "Form", "GeneralizedDiceLoss", "JaccardLoss", "TverskyLoss", "Weighting"]
 
-Intersection: TypeAlias = Literal["l1", "product"]
+Weighting: TypeAlias = Literal["square", "simple", "uniform"]
+Form: TypeAlias = Literal["linear", "log", "log_cosh"]
+
+# Where a logarithm or a power of less than 1 would be infinitely steep: below this, neither a
+# coefficient nor a loss is told from it. The same in every dtype, and a number in each.
+_NEXT_TO_0 = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +35,9 @@ class _OverlapLoss(ClassLoss):
 
     activation: Activation = "softmax"
     smooth: float | tuple[float, float] = 0.0
-    power: Literal[1, 2] = 1
+    power: Power = 1
     intersection: Intersection = "l1"
+    form: Form = "linear"
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -38,8 +46,14 @@ class _OverlapLoss(ClassLoss):
         self._set(smooth=options.smoothing_pair(self.smooth))
         options.choice("power", self.power, (1, 2))
         options.choice("intersection", self.intersection, ("l1", "product"))
+        options.choice("form", self.form, ("linear", "log", "log_cosh"))
 
     additive = True
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The values that `pool` may have."""
+        return "batch", "image", "batch+class", "image+class"
 
     @property
     def hits(self) -> float:
@@ -51,19 +65,18 @@ class _OverlapLoss(ClassLoss):
         """The factors a of the false positives and b of the false negatives."""
         return 1.0, 1.0
 
+    def exponents(self, num_classes: int) -> float | tuple[float, ...]:
+        """Return the power to which the loss of a class is raised, one for all or one a class."""
+        return 1.0
+
     def totals(self, pixels: Pixels) -> Totals:
         """Return T, FP and FN of each class."""
-        if pixels.hard and self.power == 1:
-            return pixels.confusion(per_image=self.per_image)
-        p, g = pixels.activation.p, pixels.share
-        if self.power == 2:
-            pieces = (p * g, p * (p - g), g * (g - p))
-        elif self.intersection == "product":
-            pieces = (p * g, p * (1.0 - g), pixels.activation.not_p * g)
-        else:
-            both = pixels.xp.minimum(p, g)
-            pieces = (both, p - both, g - both)
-        return tuple(pixels.sum(piece, per_image=self.per_image) for piece in pieces)
+        return counts(
+            pixels,
+            per_image=self.per_image,
+            intersection=self.intersection,
+            power=self.power,
+        )
 
     def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return T + FN, the target's mass."""
@@ -72,41 +85,82 @@ class _OverlapLoss(ClassLoss):
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
-        return divide(xp, *self._fraction(totals))
+        linear, coefficient = self._linear(xp, *self._fraction(xp, totals))
+        loss, _ = self._formed(xp, linear, coefficient)
+        exponents = self.exponents(loss.shape[1])
+        return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
 
-    def _fraction(self, totals: Totals) -> tuple[Array, Array]:
-        """Return the errors and what they are divided by, with the smoothing."""
+    def _fraction(self, xp: Namespace, totals: Totals) -> tuple[Array, Array, Array]:
+        """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
         true_positives, false_positives, false_negatives = totals
         a, b = self.error_weights
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+        hits = self.hits * true_positives
         errors = a * false_positives + b * false_negatives
-        return errors + (below - above), self.hits * true_positives + errors + below
+        return hits + above, hits + errors + below, errors + (below - above)
+
+    def _linear(
+        self, xp: Namespace, hits: Array, denominator: Array, errors: Array
+    ) -> tuple[Array, Array]:
+        """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0."""
+        nothing = denominator == 0.0
+        coefficient = xp.where(nothing, 1.0, hits / xp.where(nothing, 1.0, denominator))
+        return divide(xp, errors, denominator), coefficient
+
+    def _formed(self, xp: Namespace, linear: Array, coefficient: Array) -> tuple[Array, Array]:
+        """Return the loss in the asked-for form, and d loss / d linear."""
+        if self.form == "log":
+            low = coefficient < _NEXT_TO_0
+            kept = xp.where(low, _NEXT_TO_0, coefficient)
+            near = kept > 0.5
+            log = xp.where(
+                near,
+                xp.log1p(-xp.where(near, linear, 0.0)),
+                xp.log(xp.where(near, 1.0, kept)),
+            )
+            return -log, xp.where(low, 0.0, 1.0 / kept)
+        if self.form == "log_cosh":
+            sinh = xp.sinh(linear)
+            return 0.5 * xp.log1p(sinh * sinh), xp.tanh(linear)
+        return linear, xp.ones_like(linear)
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d (T, FP, FN): the quotient rule."""
-        errors, denominator = self._fraction(totals)
+        """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
+        hits, denominator, errors = self._fraction(xp, totals)
+        linear, coefficient = self._linear(xp, hits, denominator, errors)
+        loss, steepness = self._formed(xp, linear, coefficient)
+        d = d * steepness
+        exponents = self.exponents(loss.shape[1])
+        if exponents != 1.0:
+            d = d * _power(xp, loss, exponents)[1]
         a, b = self.error_weights
-        by_hits = -self.hits * divide(xp, errors, denominator)
-        by_errors = divide(xp, denominator - errors, denominator)
+        by_hits = -self.hits * linear
+        by_errors = divide(xp, hits, denominator)
         d = divide(xp, d, denominator)
         return d * by_hits, d * a * by_errors, d * b * by_errors
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits."""
-        by_hit, outside, by_miss = (rate[:, :, None] for rate in rates)
-        inside = by_hit - by_miss
-        if pixels.hard and self.power == 1:
-            return pixels.backward_by_class(inside, outside)
-        xp, p, g = pixels.xp, pixels.activation.p, pixels.share
-        if self.power == 2:
-            dp = g * inside + (2.0 * p - g) * outside
-        elif self.intersection == "product":
-            dp = g * inside + (1.0 - g) * outside
-        else:
-            middle = 0.5 * (inside + outside)
-            dp = xp.where(p == g, middle, xp.where(p < g, inside, outside))
-        return pixels.backward(dp)
+        by_hit, by_false, by_miss = rates
+        return counts_slope(
+            pixels,
+            by_hit - by_miss,
+            by_false,
+            intersection=self.intersection,
+            power=self.power,
+        )
+
+
+def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
+    """Return x ** exponent and its derivative, both 0 where x is 0, or as good as 0, or below."""
+    exponent: Any = exponents
+    if isinstance(exponents, tuple):
+        exponent = xp.asarray(list(exponents), dtype=x.dtype, device=device(x))[None, :]
+    low = x < _NEXT_TO_0
+    kept = xp.where(low, 1.0, x)
+    power = xp.exp(exponent * xp.log(kept))
+    return xp.where(low, 0.0, power), xp.where(low, 0.0, exponent * power / kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +184,16 @@ class DiceLoss(_OverlapLoss):
         "none" gives one number a class, or (images, classes); a class left out holds 0.
     activation : {"softmax", "sigmoid", None}
         None: the input is probabilities already.
-    pool : {"batch", "image"}
+    pool : {"batch", "image", "batch+class", "image+class"}
         Over what the sums run. For "image" the counted classes of an image are averaged first,
-        then the images that have any.
+        then the images that have any. With "+class" they run over the classes too, each times its
+        class weight: one loss, or one an image.
     absent : {"skip", "keep", "zero"}
         What becomes of a class without a pixel in the target: left out of the mean, counted as it
         comes, or counted as 0.
+    normalize : {"weights", "classes"}
+        What the weighted mean over classes is divided by: the summed class weights, or the number,
+        of the counted classes.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to 2T and to P + G.
     power : {1, 2}
@@ -143,6 +201,9 @@ class DiceLoss(_OverlapLoss):
     intersection : {"l1", "product"}
         For soft targets: (P + G - sum of w \|p - g\|) / 2, which makes p = g the minimum, or the
         sum of w p g. The same on hard targets, and with ``power=2``.
+    form : {"linear", "log", "log_cosh"}
+        The loss of a class: 1 minus the coefficient D; -log D; or log(cosh(1 - D)). A D below
+        1e-30 counts as 1e-30 in the logarithm.
 
     Raises
     ------
@@ -158,6 +219,7 @@ class DiceLoss(_OverlapLoss):
     ----------
     F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric
     Medical Image Segmentation", 3DV 2016. Z. Wang et al., "Dice Semimetric Losses", MICCAI 2023.
+    S. Jadon, "A Survey of Loss Functions for Semantic Segmentation", CIBCB 2020 (log-cosh).
 
     Examples
     --------
@@ -182,7 +244,7 @@ class JaccardLoss(_OverlapLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent, power, intersection
+    pool, absent, normalize, power, intersection, form
         As for `DiceLoss`.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to T and to P + G - T.
@@ -221,13 +283,16 @@ class TverskyLoss(_OverlapLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent, power, intersection
+    pool, absent, normalize, power, intersection, form
         As for `DiceLoss`.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to T and to T + a FP + b FN.
     fp_weight, fn_weight : numbers >= 0, default 0.5
         The weights a of false positives and b of false negatives; not both 0. With 0.5 and 0.5 it
         is the Dice loss, with 1 and 1 the Jaccard loss (without smoothing).
+    gamma : number > 0 or sequence of one a class, default 1
+        The power to which the loss of each class is raised: the focal Tversky loss. The paper's
+        :math:`\gamma` is the inverse, 4/3 for an exponent of ``gamma=0.75`` here.
 
     Raises
     ------
@@ -241,7 +306,8 @@ class TverskyLoss(_OverlapLoss):
     References
     ----------
     S. S. M. Salehi, D. Erdogmus, A. Gholipour, "Tversky Loss Function for Image Segmentation Using
-    3D Fully Convolutional Deep Networks", MLMI 2017.
+    3D Fully Convolutional Deep Networks", MLMI 2017. N. Abraham, N. M. Khan, "A Novel Focal Tversky
+    Loss Function with Improved Attention U-Net for Lesion Segmentation", ISBI 2019 (`gamma`).
 
     Examples
     --------
@@ -254,6 +320,7 @@ class TverskyLoss(_OverlapLoss):
 
     fp_weight: float = 0.5
     fn_weight: float = 0.5
+    gamma: PerClass = 1.0
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -263,8 +330,116 @@ class TverskyLoss(_OverlapLoss):
         if self.fp_weight == self.fn_weight == 0.0:
             msg = "`fp_weight` and `fn_weight` must not both be 0."
             raise ValueError(msg)
+        self._set(gamma=options.per_class_or_number("gamma", self.gamma))
+        if self.gamma == 0.0 or (isinstance(self.gamma, tuple) and 0.0 in self.gamma):
+            msg = f"`gamma` must be above 0, got {self.gamma}."
+            raise ValueError(msg)
+        if isinstance(self.gamma, tuple) and self.over_classes:
+            msg = f"`gamma` must be one number with pool={self.pool!r}, got {self.gamma}."
+            raise ValueError(msg)
 
     @property
     def error_weights(self) -> tuple[float, float]:
         """The factors of the false positives and the false negatives."""
         return self.fp_weight, self.fn_weight
+
+    def per_class_options(self) -> tuple[str, ...]:
+        """Return the names of further options that may hold one number a class."""
+        return ("gamma",)
+
+    def exponents(self, num_classes: int) -> float | tuple[float, ...]:
+        """Return the power to which the loss of a class is raised, one for all or one a class."""
+        return tuple(self.gamma) if isinstance(self.gamma, Sequence) else self.gamma
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralizedDiceLoss(_OverlapLoss):
+    r"""Generalised Dice loss: one Dice loss of all classes, each weighted against its size.
+
+    .. math:: 1 - \frac{2 \sum_c v_c T_c}{\sum_c v_c (P_c + G_c)}, \qquad v_c = \omega_c / G_c^2
+
+    with the overlap T, the sums P of the probabilities and G of the target as for `DiceLoss`. A
+    class that the target has not weighs 0, not infinitely much.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, activation
+        As for `DiceLoss`; the class weights are factors of the weights by size.
+    reduction : {"mean", "sum", "none"}
+        There is one loss, or one an image: "mean" and "sum" are over images, "none" gives shape ()
+        or (images,).
+    pool : {"batch", "image"}
+        Over what the sums run, always over the classes too.
+    absent : {"skip", "keep"}
+        The weight of a class without a pixel in the target: 0, or as much as the largest of the
+        other classes in that pool.
+    normalize : {"weights", "classes"}
+        Without effect: the classes share one loss.
+    smooth : number >= 0 or pair (numerator, denominator)
+        Added to the weighted sums of 2T and of P + G.
+    power, intersection, form
+        As for `DiceLoss`.
+    weighting : {"square", "simple", "uniform"}
+        The weights by size: 1 / G^2, 1 / G, or 1 for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+
+    See Also
+    --------
+    DiceLoss : one loss a class; with ``pool="batch+class"`` it is ``weighting="uniform"``.
+
+    References
+    ----------
+    C. H. Sudre, W. Li, T. Vercauteren, S. Ourselin, M. J. Cardoso, "Generalised Dice Overlap as a
+    Deep Learning Loss Function for Highly Unbalanced Segmentations", DLMIA 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]])
+    >>> loss = al.GeneralizedDiceLoss(activation=None)
+    >>> round(float(loss(p, np.asarray([[0, 0, 1]]))), 6)  # 1 - 2 (1.5 / 4 + 1) / (3.5 / 4 + 2.5)
+    0.185185
+    """
+
+    pool: Pool = "batch"
+    weighting: Weighting = "square"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        options.choice("absent", self.absent, ("skip", "keep"))
+        options.choice("weighting", self.weighting, ("square", "simple", "uniform"))
+
+    @property
+    def over_classes(self) -> bool:
+        """Whether the totals of the classes are added up to those of one: always."""
+        return True
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The values that `pool` may have."""
+        return "batch", "image"
+
+    @property
+    def hits(self) -> float:
+        """The factor of the true positives."""
+        return 2.0
+
+    def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the weights of the classes, which no logit moves."""
+        mass, counted = self.mass(xp, totals), super().pool_weights(xp, totals)
+        nothing = mass == 0.0
+        size = xp.where(nothing, 1.0, mass)
+        weights = xp.ones_like(mass)
+        if self.weighting != "uniform":
+            weights = 1.0 / (size * size if self.weighting == "square" else size)
+        weights = xp.where(nothing | (counted == 0.0), 0.0, weights)
+        if self.absent == "keep":
+            largest = xp.max(weights, axis=1, keepdims=True)
+            weights = xp.where(nothing, largest, weights)
+        return weights * counted

@@ -112,6 +112,15 @@ def _probabilities() -> Data:
     return exp / np.sum(exp, axis=1, keepdims=True), labels
 
 
+def _distances() -> Data:
+    logits, _ = _labels()
+    return logits, np.random.default_rng(8).normal(2.0, 3.0, size=logits.shape)
+
+
+def _distances_weighted() -> Data:
+    return *_distances(), _weighted()[2]
+
+
 def _mask() -> Data:
     logits, labels = _labels(1, (2, 7, 8))
     return logits, np.random.default_rng(6).random(labels.shape) < 0.4
@@ -137,6 +146,8 @@ _DATA: dict[str, Callable[[], Data]] = {
     "labels, logits up to 300": _large,
     "soft": _soft,
     "soft, pixel weights": _soft_weighted,
+    "distances": _distances,
+    "distances, pixel weights": _distances_weighted,
     "labels, probabilities given": _probabilities,
     "binary mask": _mask,
     "multi-hot, some -1": _multi_hot,
@@ -160,11 +171,14 @@ _ACTIVATED: tuple[Row, ...] = (
 _POOLED: tuple[Row, ...] = (
     ({"pool": "image", "absent": "zero"}, "labels, classes absent"),
     ({"pool": "image", "reduction": "none"}, "labels, classes absent"),
+    ({"class_weights": (0.5, 2.0, 0.0, 1.0), "normalize": "classes"}, "labels"),
 )
 _OVERLAP: tuple[Row, ...] = (
     ({"smooth": (0.5, 2.0), "absent": "keep"}, "labels, classes absent"),
     ({"power": 2, "smooth": 1.0}, "soft"),
     ({"intersection": "product"}, "soft, pixel weights"),
+    ({"pool": "image+class", "form": "log"}, "labels"),
+    ({"form": "log_cosh"}, "soft"),
 )
 _CROSS_ENTROPY: tuple[Row, ...] = (
     ({"label_smoothing": 0.1, "normalize": "valid"}, "labels, logits up to 300"),
@@ -172,10 +186,18 @@ _CROSS_ENTROPY: tuple[Row, ...] = (
     ({"activation": "sigmoid", "pos_weight": (1.0, 2.0, 3.0, 0.5)}, "labels"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
+_POLY: tuple[Row, ...] = (
+    ({"epsilon": 2.0, "label_smoothing": 0.1}, "labels, logits up to 300"),
+    ({"epsilon": -1.0, "normalize": "all_elements", "ignore_index": 255}, "labels, some 255"),
+    ({"activation": "sigmoid", "pos_weight": 2.0}, "binary mask"),
+)
 _FOCAL: tuple[Row, ...] = (
     ({"gamma": 0.5, "normalize": "all"}, "labels, logits up to 300"),
     ({"gamma": (0.0, 0.5, 1.0, 3.0), "alpha": (1.0, 0.25, 0.5, 2.0)}, "labels"),
     ({"activation": "sigmoid", "alpha": 0.25, "normalize": "weights"}, "binary mask"),
+    ({"activation": "sigmoid", "pos_weight": 3.0, "normalize": "valid_pixels"}, "labels"),
+    ({"normalize": "focal", "gamma": 1.5}, "soft, pixel weights"),
+    ({"normalize": "focal", "threshold": 0.4}, "labels, logits up to 300"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _TVERSKY: tuple[Row, ...] = (
@@ -185,6 +207,33 @@ _TVERSKY: tuple[Row, ...] = (
     ),
     ({"fp_weight": 1.0, "fn_weight": 0.0, "intersection": "product"}, "soft, pixel weights"),
     ({"fp_weight": 2.0, "power": 2}, "soft"),
+    ({"gamma": 0.75, "fn_weight": 0.7}, "labels"),
+    ({"form": "log", "gamma": 0.3, "pool": "batch+class"}, "labels, pixel weights"),
+)
+_GENERALIZED: tuple[Row, ...] = (
+    ({"pool": "image", "reduction": "none"}, "labels, classes absent"),
+    ({"pool": "image", "absent": "keep", "smooth": (0.5, 2.0)}, "labels, classes absent"),
+    ({"weighting": "simple", "form": "log"}, "labels"),
+    ({"weighting": "uniform", "power": 2, "normalize": "classes"}, "soft"),
+    ({"intersection": "product"}, "soft, pixel weights"),
+)
+_MCC: tuple[Row, ...] = (
+    ({"absent": "keep"}, "labels, classes absent"),
+    ({"intersection": "product"}, "soft, pixel weights"),
+    ({}, "labels, logits up to 300"),
+)
+_UNIFIED: tuple[Row, ...] = (
+    ({"symmetry": "symmetric", "gamma": 0.2, "delta": 0.7}, "labels, logits up to 300"),
+    ({"balance": 0.8, "pool": "image", "absent": "keep"}, "labels, classes absent"),
+    ({"gamma": 0.0}, "labels, no spatial axis"),
+)
+_BOUNDARY: tuple[Row, ...] = (
+    ({}, "distances"),
+    ({"activation": "sigmoid"}, "distances, pixel weights"),
+    ({"class_weights": (0.5, 2.0, 0.0, 1.0), "normalize": "valid_pixels"}, "distances"),
+    ({"class_axis": -3, "include_background": False}, "distances, pixel weights"),
+    ({"reduction": "sum"}, "distances, pixel weights"),
+    ({"reduction": "none"}, "distances"),
 )
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
@@ -197,10 +246,15 @@ _HINGE: tuple[Row, ...] = (
 )
 _TABLE: dict[str, tuple[Row, ...]] = {
     "CrossEntropyLoss": (*_EVERY, *_ACTIVATED, *_CROSS_ENTROPY),
+    "PolyLoss": (*_EVERY, *_ACTIVATED, *_POLY),
     "FocalLoss": (*_EVERY, *_ACTIVATED, *_FOCAL),
     "DiceLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "JaccardLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_TVERSKY),
+    "GeneralizedDiceLoss": (*_EVERY, *_ACTIVATED, *_GENERALIZED),
+    "MCCLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_MCC),
+    "BoundaryLoss": _BOUNDARY,
+    "UnifiedFocalLoss": (*_EVERY, *_ACTIVATED, *_UNIFIED),
     "LovaszSoftmaxLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_LOVASZ),
     "LovaszHingeLoss": (*_EVERY, *_POOLED, *_LOVASZ, *_HINGE),
 }
@@ -228,7 +282,7 @@ _SUMS: tuple[tuple[tuple[Term, ...], str], ...] = (
 )
 
 # Half precision is a matter of how logits are widened and gradients rounded, not of every option.
-_HALF_TOO = ("labels, pixel mask", "soft, pixel weights", "binary mask")
+_HALF_TOO = ("labels, pixel mask", "soft, pixel weights", "binary mask", "distances")
 
 LOSSES: tuple[str, ...] = (*_TABLE, "WeightedSum")
 
