@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "losses": {"core", "frameworks", "losses"},
     "functional": {"core", "losses"},
     "scores": {"core", "losses"},
+    "presets": {"core", "losses", "presets"},
     "__init__": {"functional", "losses", "scores"},
 }
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
