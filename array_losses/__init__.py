@@ -7,10 +7,12 @@ from array_losses.functional import (
     jaccard_loss,
     lovasz_hinge_loss,
     lovasz_softmax_loss,
+    poly_loss,
     tversky_loss,
 )
 from array_losses.losses.base import Loss, WeightedSum
-from array_losses.losses.cross_entropy import CrossEntropyLoss, FocalLoss
+from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
+from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from array_losses.losses.overlap import DiceLoss, JaccardLoss, TverskyLoss
 from array_losses.scores import dice_coefficient, jaccard_index
@@ -25,6 +27,7 @@ __all__ = [
     "Loss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
+    "PolyLoss",
     "TverskyLoss",
     "WeightedSum",
     "cross_entropy_loss",
@@ -35,5 +38,6 @@ __all__ = [
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "poly_loss",
     "tversky_loss",
 ]

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from array_losses.core.namespace import ArrayT
 from array_losses.losses.base import Activation, PerClass, Reduction
-from array_losses.losses.class_mean import Absent, Pool
-from array_losses.losses.cross_entropy import CrossEntropyLoss, FocalLoss, Normalize
+from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Pool
+from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
+from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from array_losses.losses.overlap import DiceLoss, Intersection, JaccardLoss, TverskyLoss
+from array_losses.losses.overlap import DiceLoss, Form, Intersection, JaccardLoss, TverskyLoss
+from array_losses.losses.pixel_mean import Normalize
 
 __all__ = [
     "cross_entropy_loss",
@@ -19,6 +21,7 @@ __all__ = [
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "poly_loss",
     "tversky_loss",
 ]
 
@@ -36,8 +39,8 @@ def cross_entropy_loss(
     reduction: Reduction = "mean",
     activation: Activation = "softmax",
     normalize: Normalize = "weights",
-    label_smoothing: float = 0.0,
     pos_weight: PerClass | None = None,
+    label_smoothing: float = 0.0,
 ) -> ArrayT:
     """Return the cross entropy of `logits` for `target`.
 
@@ -55,8 +58,48 @@ def cross_entropy_loss(
         reduction=reduction,
         activation=activation,
         normalize=normalize,
-        label_smoothing=label_smoothing,
         pos_weight=pos_weight,
+        label_smoothing=label_smoothing,
+    )
+    return loss(logits, target, pixel_weights=pixel_weights)
+
+
+def poly_loss(
+    logits: ArrayT,
+    target: Any,
+    /,
+    *,
+    pixel_weights: Any = None,
+    class_axis: int = 1,
+    ignore_index: int | Sequence[int] | None = None,
+    class_weights: Sequence[float] | None = None,
+    include_background: bool = True,
+    reduction: Reduction = "mean",
+    activation: Activation = "softmax",
+    normalize: Normalize = "weights",
+    pos_weight: PerClass | None = None,
+    label_smoothing: float = 0.0,
+    epsilon: float = 1.0,
+) -> ArrayT:
+    """Return the Poly-1 loss of `logits` for `target`.
+
+    Arrays and options are those of `PolyLoss` and its call.
+
+    See Also
+    --------
+    array_losses.PolyLoss : all options, formula and references.
+    """
+    loss = PolyLoss(
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        activation=activation,
+        normalize=normalize,
+        pos_weight=pos_weight,
+        label_smoothing=label_smoothing,
+        epsilon=epsilon,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -74,6 +117,7 @@ def focal_loss(
     reduction: Reduction = "mean",
     activation: Activation = "softmax",
     normalize: Normalize = "valid",
+    pos_weight: PerClass | None = None,
     gamma: PerClass = 2.0,
     alpha: PerClass | None = None,
 ) -> ArrayT:
@@ -93,6 +137,7 @@ def focal_loss(
         reduction=reduction,
         activation=activation,
         normalize=normalize,
+        pos_weight=pos_weight,
         gamma=gamma,
         alpha=alpha,
     )
@@ -110,12 +155,14 @@ def dice_loss(
     class_weights: Sequence[float] | None = None,
     include_background: bool = True,
     reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    pool: Pool = "batch",
+    pool: ClassPool = "batch",
     absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
+    activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
     power: Literal[1, 2] = 1,
     intersection: Intersection = "l1",
+    form: Form = "linear",
 ) -> ArrayT:
     """Return the Dice loss of `logits` for `target`.
 
@@ -131,12 +178,14 @@ def dice_loss(
         class_weights=class_weights,
         include_background=include_background,
         reduction=reduction,
-        activation=activation,
         pool=pool,
         absent=absent,
+        normalize=normalize,
+        activation=activation,
         smooth=smooth,
         power=power,
         intersection=intersection,
+        form=form,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -152,12 +201,14 @@ def jaccard_loss(
     class_weights: Sequence[float] | None = None,
     include_background: bool = True,
     reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    pool: Pool = "batch",
+    pool: ClassPool = "batch",
     absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
+    activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
     power: Literal[1, 2] = 1,
     intersection: Intersection = "l1",
+    form: Form = "linear",
 ) -> ArrayT:
     """Return the Jaccard loss of `logits` for `target`.
 
@@ -173,12 +224,14 @@ def jaccard_loss(
         class_weights=class_weights,
         include_background=include_background,
         reduction=reduction,
-        activation=activation,
         pool=pool,
         absent=absent,
+        normalize=normalize,
+        activation=activation,
         smooth=smooth,
         power=power,
         intersection=intersection,
+        form=form,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -194,14 +247,17 @@ def tversky_loss(
     class_weights: Sequence[float] | None = None,
     include_background: bool = True,
     reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    pool: Pool = "batch",
+    pool: ClassPool = "batch",
     absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
+    activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
     power: Literal[1, 2] = 1,
     intersection: Intersection = "l1",
+    form: Form = "linear",
     fp_weight: float = 0.5,
     fn_weight: float = 0.5,
+    gamma: float = 1.0,
 ) -> ArrayT:
     """Return the Tversky loss of `logits` for `target`.
 
@@ -217,14 +273,17 @@ def tversky_loss(
         class_weights=class_weights,
         include_background=include_background,
         reduction=reduction,
-        activation=activation,
         pool=pool,
         absent=absent,
+        normalize=normalize,
+        activation=activation,
         smooth=smooth,
         power=power,
         intersection=intersection,
+        form=form,
         fp_weight=fp_weight,
         fn_weight=fn_weight,
+        gamma=gamma,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -240,10 +299,11 @@ def lovasz_softmax_loss(
     class_weights: Sequence[float] | None = None,
     include_background: bool = True,
     reduction: Reduction = "mean",
-    activation: Activation = "softmax",
     pool: Pool = "batch",
     absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
     bins: int | None = None,
+    activation: Activation = "softmax",
 ) -> ArrayT:
     """Return the Lovász-Softmax loss of `logits` for `target`.
 
@@ -259,10 +319,11 @@ def lovasz_softmax_loss(
         class_weights=class_weights,
         include_background=include_background,
         reduction=reduction,
-        activation=activation,
         pool=pool,
         absent=absent,
+        normalize=normalize,
         bins=bins,
+        activation=activation,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -280,9 +341,10 @@ def lovasz_hinge_loss(
     reduction: Reduction = "mean",
     pool: Pool = "batch",
     absent: Absent = "keep",
+    normalize: ClassNormalize = "weights",
     bins: int | None = None,
 ) -> ArrayT:
-    """Return the Lovász hinge of `logits` for `target`.
+    """Return the Lovász hinge loss of `logits` for `target`.
 
     Arrays and options are those of `LovaszHingeLoss` and its call.
 
@@ -298,6 +360,7 @@ def lovasz_hinge_loss(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
         bins=bins,
     )
     return loss(logits, target, pixel_weights=pixel_weights)

@@ -32,7 +32,7 @@ class _SummedCoefficients(ClassLoss):
     """Makes a loss with ``reduction="sum"`` the sum of 1 - loss over the classes that count."""
 
     def value(self, xp: Namespace, totals: Totals) -> Fraction:
-        _, share = self._weights(xp, totals)
+        _, share = self._weights(xp, self.pooled(xp, totals))
         return xp.sum(share) - super().value(xp, totals)[0], None
 
     def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:

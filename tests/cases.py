@@ -11,6 +11,7 @@ from tests import oracle
 
 CLASSES = {
     "cross_entropy": "CrossEntropyLoss",
+    "poly": "PolyLoss",
     "focal": "FocalLoss",
     "dice": "DiceLoss",
     "jaccard": "JaccardLoss",
@@ -18,7 +19,7 @@ CLASSES = {
     "lovasz_softmax": "LovaszSoftmaxLoss",
     "lovasz_hinge": "LovaszHingeLoss",
 }
-PIXEL_LOSSES = ("cross_entropy", "focal")
+PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
 LOVASZ_LOSSES = ("lovasz_softmax", "lovasz_hinge")
 
@@ -267,6 +268,31 @@ def _pixel_losses():
                 weights="float",
             )
     for activation in ("softmax", "sigmoid"):
+        for normalize in ("valid_pixels", "all_pixels", "valid_elements", "all_elements"):
+            yield _case(
+                f"cross_entropy-{activation}-{normalize}",
+                "cross_entropy",
+                {
+                    "activation": activation,
+                    "normalize": normalize,
+                    "class_weights": (0.3, 1.0, 2.0),
+                    "include_background": normalize.startswith("all"),
+                    "ignore_index": -1,
+                },
+                target="multi-hot",
+                target_dtype="int32",
+                ignore=(-1,),
+                ignored=0.5,
+                weights="float",
+            )
+        for epsilon in (-1.0, 2.5):
+            yield _case(
+                f"poly-{activation}-{epsilon}",
+                "poly",
+                {"activation": activation, "epsilon": epsilon, "label_smoothing": 0.2},
+                target="soft",
+                weights="float",
+            )
         smoothed = {"activation": activation, "label_smoothing": 0.1}
         yield _case(f"cross_entropy-{activation}-smoothing", "cross_entropy", smoothed)
         yield _case(
@@ -295,6 +321,24 @@ def _pixel_losses():
         "cross_entropy",
         {"activation": "sigmoid", "pos_weight": 3.0, "label_smoothing": 0.2},
         target="multi-hot",
+    )
+    yield _case(
+        "poly-pos-weight",
+        "poly",
+        {"activation": "sigmoid", "pos_weight": (0.5, 2.0, 4.0), "epsilon": 0.5},
+        target="multi-hot",
+    )
+    yield _case(
+        "focal-pos-weight",
+        "focal",
+        {"activation": "sigmoid", "pos_weight": (0.5, 2.0, 4.0), "alpha": 0.3},
+        target="soft",
+    )
+    yield _case(
+        "focal-pos-weight-mask",
+        "focal",
+        {"activation": "sigmoid", "pos_weight": 3.0},
+        classes=1,
     )
     yield _case(
         "cross_entropy-pos-weight-per-class",
@@ -339,7 +383,58 @@ def _class_losses():
                         absent=(3,),
                         absent_in_first=(1,),
                     )
+    for name in ("dice", *LOVASZ_LOSSES):
+        for pool in ("batch", "image"):
+            yield _case(
+                f"{name}-{pool}-normalize-classes",
+                name,
+                {
+                    "pool": pool,
+                    "normalize": "classes",
+                    "absent": "skip" if pool == "image" else "zero",
+                    "include_background": pool == "image",
+                    "class_weights": (1.0, 2.0, 0.5, 1.5),
+                },
+                classes=4,
+                spatial=(2, 3),
+                absent=(3,),
+            )
+    for pool in ("batch+class", "image+class"):
+        for reduction in ("mean", "sum", "none"):
+            yield _case(
+                f"dice-{pool}-{reduction}",
+                "dice",
+                {
+                    "pool": pool,
+                    "reduction": reduction,
+                    "class_weights": (1.0, 0.0, 0.5, 1.5),
+                    "ignore_index": 255,
+                },
+                classes=4,
+                ignore=(255,),
+                absent=(3,),
+                weights="float",
+            )
+        for absent in ("skip", "keep", "zero"):
+            yield _case(
+                f"dice-{pool}-{absent}",
+                "dice",
+                {
+                    "pool": pool,
+                    "absent": absent,
+                    "include_background": False,
+                    "smooth": (0.0, 0.1),
+                },
+                absent_in_first=(1, 2),
+            )
     for name in ("jaccard", "tversky"):
+        yield _case(
+            f"{name}-image+class-soft",
+            name,
+            {"pool": "image+class", "activation": "sigmoid", "smooth": 1.0, "form": "log"},
+            target="soft",
+            weights="float",
+        )
         for absent in ("skip", "keep", "zero"):
             yield _case(
                 f"{name}-image-{absent}",
@@ -388,6 +483,40 @@ def _overlap_losses():
             target="soft",
             weights="float",
         )
+        for form in ("log", "log_cosh"):
+            yield _case(f"{name}-{form}", name, {"form": form})
+            yield _case(
+                f"{name}-{form}-absent",
+                name,
+                {"form": form, "absent": "keep", "smooth": (0.0, 0.5), "pool": "image"},
+                absent=(1,),
+                weights="float",
+            )
+            yield _case(
+                f"{name}-{form}-soft",
+                name,
+                {"form": form, "activation": "sigmoid", "smooth": (1.0, 0.5)},
+                target="soft",
+            )
+    for gamma in (0.75, 2.0):
+        for form in ("linear", "log"):
+            yield _case(
+                f"tversky-gamma-{gamma}-{form}",
+                "tversky",
+                {"gamma": gamma, "form": form, "fp_weight": 0.3, "fn_weight": 0.7},
+                weights="float",
+            )
+    yield _case(
+        "tversky-gamma-power-soft",
+        "tversky",
+        {"gamma": 0.5, "power": 2, "pool": "image", "fp_weight": 2.0, "absent": "keep"},
+        target="soft",
+    )
+    yield _case(
+        "tversky-log_cosh-gamma",
+        "tversky",
+        {"gamma": 1.5, "form": "log_cosh", "pool": "image"},
+    )
     for fp_weight, fn_weight in ((0.3, 0.7), (1.0, 1.0), (0.0, 2.0)):
         yield _case(
             f"tversky-{fp_weight}-{fn_weight}",

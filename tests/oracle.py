@@ -180,17 +180,17 @@ def _pixel_loss(
 
     def divisor_of(part):
         weights = part.weights[:, np.newaxis] * part.counted
-        if binary:
-            return {
-                "weights": np.sum(weights * omega * member),
-                "valid": np.sum(weights * member),
-                "all": part.size * np.sum(member),
-            }[normalize]
-        return {
-            "weights": np.sum(weights * omega * member * part.target),
-            "valid": np.sum(part.weights),
-            "all": part.size,
-        }[normalize]
+        by_unit = {
+            "valid_pixels": np.sum(part.weights),
+            "all_pixels": part.size,
+            "valid_elements": np.sum(weights * member),
+            "all_elements": part.size * np.sum(member),
+        }
+        if normalize in by_unit:
+            return by_unit[normalize]
+        if normalize == "weights":
+            return np.sum(weights * omega * member * (1 if binary else part.target))
+        return by_unit[normalize + ("_elements" if binary else "_pixels")]
 
     return _reduce_pixels(
         logits, parts, terms, divisor_of, class_axis=class_axis, reduction=reduction
@@ -238,6 +238,48 @@ def cross_entropy(
     )
 
 
+def poly(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    label_smoothing=0.0,
+    pos_weight=None,
+    epsilon=1.0,
+    normalize="weights",
+):
+    """Poly-1 (Leng et al. 2022): cross entropy + ε (1 − p_t)."""
+    classes = np.asarray(logits).shape[class_axis]
+    positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)
+        loss = product(factor * smoothed * positive, -log_p + epsilon * np.exp(log_q))
+        if binary:
+            loss = loss + product(factor * (1 - smoothed), -log_q + epsilon * np.exp(log_p))
+        return loss
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+    )
+
+
 def focal(
     logits,
     target,
@@ -251,15 +293,18 @@ def focal(
     reduction="mean",
     gamma=2.0,
     alpha=None,
+    pos_weight=None,
     normalize="valid",
 ):
     """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
     classes = np.asarray(logits).shape[class_axis]
     gamma = per_class(gamma, classes)
+    positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
 
     def element_loss(g, log_p, log_q, factor, binary):
         on = np.ones(classes) if alpha is None else per_class(alpha, classes)
         off = np.ones(classes) if alpha is None else 1 - on
+        on = on * positive
         loss = product(factor * on * g, np.exp(log_q) ** gamma * -log_p)
         if binary:
             loss = loss + product(factor * off * (1 - g), np.exp(log_p) ** gamma * -log_q)
@@ -296,6 +341,7 @@ def _class_loss(
     reduction,
     pool,
     absent,
+    normalize,
 ):
     """Overlap and Lovász losses: they differ in the loss of one class only.
 
@@ -317,18 +363,70 @@ def _class_loss(
             is_absent = np.sum(w * g) == 0
             if (c == 0 and not include_background) or (is_absent and absent == "skip"):
                 continue
-            divisors[row] += omega[c]
+            divisors[row] += omega[c] if normalize == "weights" else 1
             if not (is_absent and absent == "zero"):
                 table[row, c] = omega[c] * loss_of_class(part.logits[rows], g, w, c)
 
     if reduction == "none":
         return table if pool == "image" else table[0]
+    return _mean_of_rows(table, divisors, reduction)
+
+
+def _mean_of_rows(table, divisors, reduction):
+    """The sum of the table, or the mean over its rows of the sums divided by the divisors."""
     if reduction == "sum":
         return float(np.sum(table))
     means = [
         np.sum(row) / divisor for row, divisor in zip(table, divisors, strict=True) if divisor > 0
     ]
     return float(np.mean(means)) if means else 0.0
+
+
+def _pooled_loss(
+    logits,
+    target,
+    pixel_weights,
+    sums_of_class,
+    loss_of_sums,
+    weights_of_masses,
+    *,
+    class_axis,
+    ignore_index,
+    class_weights,
+    include_background,
+    reduction,
+    pool,
+    absent,
+):
+    """One loss for all classes, of the weighted sums of their sums over pixels."""
+    logits = np.asarray(logits)
+    classes = logits.shape[class_axis]
+    parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
+    groups = parts if pool == "image+class" else [join(parts, classes)]
+    omega = np.ones(classes) if class_weights is None else np.asarray(class_weights, float)
+
+    table = np.zeros((len(groups), 1))
+    divisors = np.zeros(len(groups))
+    for row, part in enumerate(groups):
+        counted = [c for c in range(classes) if omega[c] > 0 and (c > 0 or include_background)]
+        sums, masses = [], []
+        for c in counted:
+            rows = part.counted[:, c]
+            g, w = part.target[rows, c], part.weights[rows]
+            sums.append(sums_of_class(part.logits[rows], g, w, c))
+            masses.append((np.sum(w * g), np.sum(w * g**2)))
+        weights = omega[counted] * weights_of_masses(np.array(masses))
+        is_absent = np.sum(weights * np.array(masses)[:, 0]) == 0
+        if is_absent and absent == "skip":
+            continue
+        divisors[row] = 1
+        if not (is_absent and absent == "zero"):
+            total = sum(weight * np.array(one) for weight, one in zip(weights, sums, strict=True))
+            table[row, 0] = loss_of_sums(*total)
+
+    if reduction == "none":
+        return table[:, 0] if pool == "image+class" else table[0, 0]
+    return _mean_of_rows(table, divisors, reduction)
 
 
 def _overlap(
@@ -345,57 +443,76 @@ def _overlap(
     reduction="mean",
     pool="batch",
     absent="skip",
+    normalize="weights",
     smooth=0.0,
     power=1,
     intersection="l1",
+    form="linear",
+    gamma=1.0,
+    weights_of_masses=lambda masses: np.ones(len(masses)),
 ):
-    """1 − `coefficient(T, FP, FN, smooth of the numerator, smooth of the denominator)`."""
+    """1 − N/M, where `coefficient(T, FP, FN)` is the pair of N and M − N without smoothing."""
     numerator, denominator = (smooth, smooth) if np.isscalar(smooth) else smooth
     soft = np.issubdtype(np.asarray(target).dtype, np.floating)
 
-    def loss_of_class(logits, g, w, c):
+    def sums_of_class(logits, g, w, c):
         p = probabilities(logits, activation)[:, c]
         if power == 2:
             t, fp, fn = p * g, p * (p - g), g * (g - p)
         elif soft and intersection == "l1":
             t, fp, fn = np.minimum(p, g), np.maximum(p - g, 0), np.maximum(g - p, 0)
         else:
-            t, fp, fn = p * g, p * (1 - g), (1 - p) * g
-        above, below = coefficient(np.sum(w * t), np.sum(w * fp), np.sum(w * fn))
-        above, below = above + numerator, below + denominator
-        return 0.0 if above == 0 and below == 0 else 1 - above / below
+            t, fp, fn = p * g, p * (1 - g), np.exp(log_probabilities(logits, activation)[1])[:, c]
+            fn = fn * g
+        return np.sum(w * t), np.sum(w * fp), np.sum(w * fn)
 
-    return _class_loss(
-        logits,
-        target,
-        pixel_weights,
-        loss_of_class,
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-    )
+    def loss_of_sums(t, fp, fn):
+        hits, errors = coefficient(t, fp, fn)
+        above, rest = hits + numerator, errors + denominator - numerator
+        if above == 0 and rest == 0:
+            return 0.0
+        score, loss = above / (above + rest), rest / (above + rest)
+        if form == "log":
+            loss = -np.log(max(score, 1e-30))
+        elif form == "log_cosh":
+            loss = np.log(np.cosh(loss))
+        if gamma != 1:
+            return loss**gamma if loss > 1e-30 else 0.0
+        return loss
+
+    options = {
+        "class_axis": class_axis,
+        "ignore_index": ignore_index,
+        "class_weights": class_weights,
+        "include_background": include_background,
+        "reduction": reduction,
+        "pool": pool,
+        "absent": absent,
+    }
+    if pool.endswith("+class"):
+        arrays = (logits, target, pixel_weights)
+        return _pooled_loss(*arrays, sums_of_class, loss_of_sums, weights_of_masses, **options)
+
+    def loss_of_class(logits, g, w, c):
+        return loss_of_sums(*sums_of_class(logits, g, w, c))
+
+    return _class_loss(logits, target, pixel_weights, loss_of_class, normalize=normalize, **options)
 
 
 def dice(logits, target, pixel_weights=None, **options):
     """Dice: 1 − 2T/(P+G)."""
-    return _overlap(
-        lambda t, fp, fn: (2 * t, 2 * t + fp + fn), logits, target, pixel_weights, **options
-    )
+    return _overlap(lambda t, fp, fn: (2 * t, fp + fn), logits, target, pixel_weights, **options)
 
 
 def jaccard(logits, target, pixel_weights=None, **options):
     """Jaccard: 1 − T/(P+G−T)."""
-    return _overlap(lambda t, fp, fn: (t, t + fp + fn), logits, target, pixel_weights, **options)
+    return _overlap(lambda t, fp, fn: (t, fp + fn), logits, target, pixel_weights, **options)
 
 
 def tversky(logits, target, pixel_weights=None, *, fp_weight=0.5, fn_weight=0.5, **options):
     """Tversky (Salehi et al. 2017): 1 − T/(T + a·FP + b·FN)."""
     return _overlap(
-        lambda t, fp, fn: (t, t + fp_weight * fp + fn_weight * fn),
+        lambda t, fp, fn: (t, fp_weight * fp + fn_weight * fn),
         logits,
         target,
         pixel_weights,
@@ -437,6 +554,7 @@ def lovasz_softmax(
     reduction="mean",
     pool="batch",
     absent="skip",
+    normalize="weights",
 ):
     """Lovász-Softmax: the extension of the Jaccard loss at the errors |g − p|."""
 
@@ -456,6 +574,7 @@ def lovasz_softmax(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
     )
 
 
@@ -471,6 +590,7 @@ def lovasz_hinge(
     reduction="mean",
     pool="batch",
     absent="keep",
+    normalize="weights",
 ):
     """Lovász hinge: the extension of the Jaccard loss at the errors max(0, 1 − z·sign)."""
 
@@ -490,11 +610,13 @@ def lovasz_hinge(
         reduction=reduction,
         pool=pool,
         absent=absent,
+        normalize=normalize,
     )
 
 
 LOSSES = {
     "cross_entropy": cross_entropy,
+    "poly": poly,
     "focal": focal,
     "dice": dice,
     "jaccard": jaccard,
@@ -546,6 +668,7 @@ def _coefficient(
         reduction="none",
         pool=options.get("pool", "batch"),
         absent="skip" if options.get("absent", "skip") == "skip" else "keep",
+        normalize="weights",
     )
     return float(np.sum(ones * (1 - per_class_loss)))
 

@@ -69,9 +69,12 @@ WRONG_OPTIONS = [
         (tuple(name for name in CLASSES if name != "lovasz_hinge"), "activation", value, ValueError)
         for value in ("tanh", "Softmax", "none")
     ],
-    *[(PIXEL_LOSSES, "normalize", value, ValueError) for value in ("batch", None, "Valid")],
     *[
-        (("cross_entropy",), option, value, error)
+        (PIXEL_LOSSES, "normalize", value, ValueError)
+        for value in ("batch", None, "Valid", "weights_pixels", "classes")
+    ],
+    *[
+        (("cross_entropy", "poly"), option, value, error)
         for option, value, error in [
             ("label_smoothing", -0.1, ValueError),
             ("label_smoothing", 1.1, ValueError),
@@ -81,6 +84,10 @@ WRONG_OPTIONS = [
             ("label_smoothing", None, TypeError),
             ("pos_weight", 2.0, ValueError),  # with a softmax
         ]
+    ],
+    *[
+        (("poly",), "epsilon", value, error)
+        for value, error in [(NAN, ValueError), (INF, ValueError), ("1", TypeError)]
     ],
     *[
         (("focal",), option, value, error)
@@ -96,6 +103,7 @@ WRONG_OPTIONS = [
             ("alpha", NAN, ValueError),
             ("alpha", "0.25", TypeError),
             ("alpha", (0.5, -1.0), ValueError),
+            ("pos_weight", 2.0, ValueError),  # with a softmax
         ]
     ],
     *[
@@ -106,6 +114,8 @@ WRONG_OPTIONS = [
             ("absent", "ignore"),
             ("absent", None),
             ("absent", True),
+            ("normalize", "valid"),
+            ("normalize", None),
         ]
     ],
     *[
@@ -125,6 +135,9 @@ WRONG_OPTIONS = [
             ("power", True, ValueError),
             ("intersection", "sum", ValueError),
             ("intersection", None, ValueError),
+            ("form", "exp", ValueError),
+            ("form", None, ValueError),
+            ("pool", "class", ValueError),
         ]
     ],
     *[
@@ -139,6 +152,17 @@ WRONG_OPTIONS = [
             (True, TypeError),
         ]
     ],
+    *[
+        (("tversky",), "gamma", value, error)
+        for value, error in [
+            (0.0, ValueError),
+            (-1.0, ValueError),
+            (NAN, ValueError),
+            ("1", TypeError),
+            ((1.0, 2.0, 3.0), TypeError),
+        ]
+    ],
+    *[(LOVASZ_LOSSES, "pool", value, ValueError) for value in ("batch+class", "image+class")],
     *[
         (LOVASZ_LOSSES, "bins", value, error)
         for value, error in [
@@ -169,6 +193,8 @@ def test_options_that_exclude_each_other():
         al.FocalLoss(activation="sigmoid", alpha=1.5)
     with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
         al.CrossEntropyLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
+        al.FocalLoss(pos_weight=2.0)
     with pytest.raises(ValueError, match="`fp_weight` and `fn_weight`"):
         al.TverskyLoss(fp_weight=0, fn_weight=0)
 

@@ -134,6 +134,9 @@ def test_shape_of_none(name, axis, eager):
     else:
         assert tuple(make()(logits, target).shape) == (3,)
         assert tuple(make(pool="image")(logits, target).shape) == (2, 3)
+    if name in OVERLAP_LOSSES:
+        assert tuple(make(pool="batch+class")(logits, target).shape) == ()
+        assert tuple(make(pool="image+class")(logits, target).shape) == (2,)
 
 
 def test_shape_of_none_in_jax(jax):
@@ -526,6 +529,8 @@ REDUCIBLE = {
     **{f"{name}-image": (name, {"pool": "image"}) for name in CLASSES if name not in PIXEL_LOSSES},
     "cross_entropy-sum": ("cross_entropy", {"reduction": "sum"}),
     "dice-sum": ("dice", {"reduction": "sum", "absent": "keep"}),
+    "dice-batch+class": ("dice", {"pool": "batch+class", "class_weights": (1.0, 2.0, 3.0)}),
+    "tversky-image+class-log": ("tversky", {"pool": "image+class", "form": "log"}),
     "jaccard-image-sum": ("jaccard", {"reduction": "sum", "pool": "image"}),
     "lovasz_softmax-image-zero": ("lovasz_softmax", {"pool": "image", "absent": "zero"}),
 }

@@ -1,4 +1,4 @@
-"""Cross entropy and focal loss: what is special to them."""
+"""Cross entropy, Poly-1 and what focal loss shares with them."""
 
 from math import exp, log, log1p
 
@@ -10,24 +10,7 @@ from tests.backends import BACKENDS
 from tests.cases import Data
 from tests.test_values import assert_close
 
-both = pytest.mark.parametrize("loss", [al.CrossEntropyLoss, al.FocalLoss])
-
-
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("normalize", ["weights", "valid", "all"])
-def test_gamma_0_is_cross_entropy(activation, normalize, library, dtype):
-    data = Data(ignore=(255,), weights="float", seed=1)
-    logits, target, weights = library.inputs(data, dtype)
-    options = {
-        "activation": activation,
-        "normalize": normalize,
-        "ignore_index": 255,
-        "class_weights": (1, 2, 4),
-    }
-    focal = al.FocalLoss(gamma=0, **options).value_and_grad(logits, target, pixel_weights=weights)
-    entropy = al.CrossEntropyLoss(**options).value_and_grad(logits, target, pixel_weights=weights)
-    for mine, theirs in zip(focal, entropy, strict=True):
-        assert_close(library.to_numpy(mine), library.to_numpy(theirs), dtype)
+both = pytest.mark.parametrize("loss", [al.CrossEntropyLoss, al.PolyLoss, al.FocalLoss])
 
 
 @both
@@ -63,19 +46,6 @@ def test_confident_pixels_keep_their_digits(gamma, activation, library, dtype):
     # Autodiff of a softmax ends with p - 1 whatever the formula: right to the rounding of 1 only.
     absolute = 2.0**-52 if library.module == "jax" else 0
     assert float(gradient[0, 0]) == pytest.approx(slope, rel=rounding, abs=absolute)
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.25, 0.5, 1.0, 2.0, 7.5])
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_focal_is_finite_wherever_logits_are(gamma, activation, library, dtype):
-    line = np.array([-1e4, -100.0, -30.0, 0.0, 30.0, 100.0, 1e4])
-    logits = np.stack([line, np.zeros_like(line)], axis=1)
-    loss = al.FocalLoss(gamma=gamma, activation=activation)
-    for label in (0, 1):
-        target = library.asarray(np.full(len(line), label))
-        value, gradient = loss.value_and_grad(library.asarray(logits, dtype), target)
-        assert np.isfinite(float(value))
-        assert np.all(np.isfinite(library.to_numpy(gradient)))
 
 
 @both
@@ -152,3 +122,50 @@ def test_one_class_needs_a_sigmoid(options, library):
 def test_pos_weight_needs_two_sided_entropy():
     with pytest.raises(ValueError, match="pos_weight"):
         al.CrossEntropyLoss(pos_weight=2.0)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_poly_adds_a_multiple_of_the_mistaken_probability(activation, library, dtype):
+    data = Data(ignore=(255,), weights="float", seed=7)
+    logits, target, weights = library.inputs(data, dtype)
+    options = {"activation": activation, "ignore_index": 255, "class_weights": (1, 2, 4)}
+
+    def value(loss):
+        return float(loss(logits, target, pixel_weights=weights))
+
+    entropy = value(al.CrossEntropyLoss(**options))
+    rounding = 1e-5 if dtype == "float32" else 1e-13
+    assert value(al.PolyLoss(epsilon=0.0, **options)) == pytest.approx(entropy, rel=rounding)
+    one, three = (value(al.PolyLoss(epsilon=e, **options)) - entropy for e in (1.0, 3.0))
+    assert 0 < one < 1
+    assert three == pytest.approx(3 * one, rel=rounding)
+    # Where every class errs alike, the mistaken probability is all there is to say.
+    zeros = library.asarray(np.zeros((1, 3, 2)), dtype)
+    flat = al.PolyLoss(epsilon=3.0, activation=activation)(zeros, library.asarray([[0, 2]]))
+    expected = log(3) + 3 * 2 / 3 if activation == "softmax" else log(2) + 3 / 2
+    assert float(flat) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [al.CrossEntropyLoss, al.PolyLoss, al.FocalLoss])
+def test_units_of_the_divisor(loss, library, dtype):
+    """Pixels or elements, valid or all, count the same whatever the activation."""
+    logits, target, _ = library.inputs(Data(classes=4, ignore=(255,), seed=8), dtype)
+    valid = int(np.sum(library.to_numpy(target) != 255))
+    every = library.to_numpy(target).size
+    for activation in ("softmax", "sigmoid"):
+        for background in (True, False):
+            options = {
+                "activation": activation,
+                "ignore_index": 255,
+                "include_background": background,
+            }
+            total = float(loss(reduction="sum", **options)(logits, target))
+            classes = 4 if background else 3
+            for normalize, divisor in {
+                "valid_pixels": valid,
+                "all_pixels": every,
+                "valid_elements": valid * classes,
+                "all_elements": every * classes,
+            }.items():
+                value = float(loss(normalize=normalize, **options)(logits, target))
+                assert value == pytest.approx(total / divisor, rel=1e-5)

@@ -44,7 +44,7 @@ def test_status_0_and_a_table_of_80_columns_if_all_agree(capsys, monkeypatch):
     assert main(QUICK) == 0
     out, err = capsys.readouterr()
     assert not err
-    assert "All 60 checks agree" in out
+    assert "All 72 checks agree" in out
     assert max(map(len, out.splitlines())) <= 80
     assert [line.split()[:2] for line in out.splitlines() if line.startswith("  ")][-2:] == [
         ["numpy", "cpu"],
@@ -57,7 +57,7 @@ def test_status_0_and_a_table_of_80_columns_if_all_agree(capsys, monkeypatch):
 def test_status_1_and_the_row_in_full_if_one_disagrees(capsys, form):
     assert main([*QUICK, *form]) == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 of 60 checks disagree" in out
+    assert "2 of 72 checks disagree" in out
     assert "DiceLoss: defaults (labels, pixel mask)" in out
     assert "strict cpu float64: value 0." in out
     assert "4.5e+12 eps off (limit 64)" in out
@@ -115,7 +115,7 @@ def test_json_has_every_row(tmp_path):
     content = json.loads(path.read_text("utf-8"))
     assert content["agrees"] is False
     assert content["frameworks"]["numpy"] == np.__version__
-    assert len(content["rows"]) == 60
+    assert len(content["rows"]) == 72
     (first,) = [
         row
         for row in content["rows"]

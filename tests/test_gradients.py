@@ -137,6 +137,14 @@ SHARP = [
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 3.0}),
     *[(name, {"power": 2, "absent": "keep"}) for name in OVERLAP_LOSSES],
+    *[("dice", {"form": form, "absent": "keep"}) for form in ("log", "log_cosh")],
+    ("jaccard", {"form": "log", "activation": "sigmoid", "smooth": 1.0}),
+    ("dice", {"pool": "image+class", "form": "log", "class_weights": (1.0, 2.0, 0.0)}),
+    *[
+        ("tversky", {"gamma": gamma, "form": form, "fn_weight": 2.0})
+        for gamma in (0.75, 2.0)
+        for form in ("linear", "log")
+    ],
     ("lovasz_softmax", {"pool": "image", "absent": "keep"}),
     ("lovasz_hinge", {"pool": "image", "absent": "skip"}),
 ]
@@ -234,6 +242,9 @@ SMOOTH = [
     ("dice", {"pool": "image", "power": 2}),
     ("jaccard", {"activation": "sigmoid"}),
     ("tversky", {"fp_weight": 0.3, "fn_weight": 0.7}),
+    ("tversky", {"gamma": 0.75, "form": "log", "smooth": 1.0}),
+    ("dice", {"form": "log_cosh", "pool": "image+class"}),
+    ("poly", {"epsilon": 2.0}),
 ]
 
 

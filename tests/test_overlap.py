@@ -129,6 +129,92 @@ def test_totals_of_pieces_add_up(loss, library, dtype):
         assert_close(library.to_numpy(piece), expected, dtype)
 
 
+# --- forms and powers -----------------------------------------------------------------------------
+
+
+@every
+def test_forms_of_the_loss(loss, library, dtype):
+    linear = per_class(loss, library, dtype)
+    rel = close(dtype)["rel"]
+    log = per_class(loss, library, dtype, form="log")
+    np.testing.assert_allclose(log, -np.log1p(-linear), rtol=rel)
+    cosh = per_class(loss, library, dtype, form="log_cosh")
+    np.testing.assert_allclose(cosh, np.log(np.cosh(linear)), rtol=rel)
+
+
+@every
+def test_forms_near_0_keep_their_digits(loss, library, dtype):
+    """Where the loss is 1e-12 or less, so are -log(1 - loss), and log cosh: half its square."""
+    logits = library.asarray(np.array([[30.0, 0.0]]), dtype)
+    target = library.asarray(np.array([0]))
+    linear, log, cosh = (
+        float(loss(form=form)(logits, target)) for form in ("linear", "log", "log_cosh")
+    )
+    assert 0 < linear < 1e-12
+    assert log == pytest.approx(linear, rel=1e-6)
+    assert cosh == pytest.approx(0.5 * linear**2, rel=1e-6)
+
+
+@every
+def test_the_logarithm_ends_at_1e_30(loss, library, dtype):
+    """Hits of 0 are a number, not infinity, and pull nowhere; those of 1e-20 still pull."""
+    target = library.asarray(np.array([1]))
+    for logit, expected in ((-1e4, 1e-30), (-46.0, None)):
+        z = library.asarray(np.array([[0.0, logit]]), dtype)
+        value, gradient = loss(form="log").value_and_grad(z, target)
+        gradient = library.to_numpy(gradient)
+        if expected:
+            assert float(value) == pytest.approx(-np.log(expected), rel=1e-6)
+            assert not np.any(gradient)
+        else:
+            assert gradient[0, 1] == pytest.approx(-1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.75, 1.0, 4 / 3])
+@pytest.mark.parametrize("form", ["linear", "log", "log_cosh"])
+def test_gamma_is_a_power_of_the_loss_of_a_class(gamma, form, library, dtype):
+    options = {"fp_weight": 0.3, "fn_weight": 0.7, "form": form}
+    plain = per_class(al.TverskyLoss, library, dtype, **options)
+    power = per_class(al.TverskyLoss, library, dtype, gamma=gamma, **options)
+    np.testing.assert_allclose(power, plain**gamma, rtol=close(dtype)["rel"])
+
+
+def test_a_power_below_1_of_no_loss_is_0(library, dtype):
+    """Where it would be infinitely steep; also of a loss that smoothing makes negative."""
+    target = library.asarray(np.array([[0, 1]]))
+    for options in ({}, {"smooth": (1.0, 0.0)}):
+        z = library.asarray(np.array([[[1e4, 0.0], [0.0, 1e4]]]), dtype)
+        value, gradient = al.TverskyLoss(gamma=0.5, **options).value_and_grad(z, target)
+        assert float(value) == 0
+        assert not np.any(library.to_numpy(gradient))
+
+
+@every
+@pytest.mark.parametrize("pool", ["batch+class", "image+class"])
+def test_pooling_over_classes_is_one_class_of_all(loss, pool, library, dtype):
+    """The same as one class whose pixels are those of all classes, each with its weight."""
+    logits, target, weights = Data(target="multi-hot", weights="float", seed=8).build(dtype)
+    pooled = loss(pool=pool, activation="sigmoid", class_weights=(0.5, 2.0, 1.0))
+    z, t, w = library.on((logits, target, weights), dtype)
+    value = float(pooled(z, t, pixel_weights=w))
+    by_class = weights[:, None] * np.array([0.5, 2.0, 1.0]).reshape(1, 3, 1, 1)
+    arrays = (logits.reshape(2, 1, -1), target.reshape(2, -1), by_class.reshape(2, -1))
+    z, t, w = library.on(arrays, dtype)
+    one = loss(pool=pool.removesuffix("+class"), activation="sigmoid")
+    expected = float(one(z, t, pixel_weights=w))
+    assert value == pytest.approx(expected, **close(dtype))
+
+
+@every
+def test_normalize_is_the_divisor_of_the_weighted_mean(loss, library, dtype):
+    options = {"class_weights": (3.0, 0.0, 0.5)}
+    logits, target, _ = library.inputs(Data(seed=9), dtype)
+    total = float(np.sum(per_class(loss, library, dtype, Data(seed=9), **options)))
+    for normalize, divisor in (("weights", 3.5), ("classes", 3)):
+        value = float(loss(normalize=normalize, **options)(logits, target))
+        assert value == pytest.approx(total / divisor, **close(dtype))
+
+
 # --- scores ---------------------------------------------------------------------------------------
 
 SCORES = ["dice_coefficient", "jaccard_index"]

@@ -73,19 +73,27 @@ def options_of(draw, name, data):
     if name != "lovasz_hinge":
         chosen["activation"] = draw(st.sampled_from(["softmax", "sigmoid"]))
     if name in PIXEL_LOSSES:
-        chosen["normalize"] = draw(st.sampled_from(["weights", "valid", "all"]))
+        units = [f"{what}_{unit}" for what in ("valid", "all") for unit in ("pixels", "elements")]
+        chosen["normalize"] = draw(st.sampled_from(["weights", "valid", "all", *units]))
     else:
-        chosen["pool"] = draw(st.sampled_from(["batch", "image"]))
+        pools = ["batch", "image"]
+        if name in OVERLAP_LOSSES:
+            pools += ["batch+class", "image+class"]
+        chosen["pool"] = draw(st.sampled_from(pools))
+        chosen["normalize"] = draw(st.sampled_from(["weights", "classes"]))
         chosen["absent"] = draw(st.sampled_from(["skip", "keep", "zero"]))
-    if name == "cross_entropy":
+    if name in ("cross_entropy", "poly"):
         chosen["label_smoothing"] = draw(st.sampled_from([0.0, 0.1, 1.0]))
     if name == "focal":
         chosen["gamma"] = draw(st.sampled_from([0.0, 0.5, 2.0, 5.0]))
         chosen["alpha"] = draw(st.none() | st.sampled_from([0.0, 0.25, 1.0]))
     if name in OVERLAP_LOSSES:
         chosen["smooth"] = draw(st.sampled_from([0.0, 1.0, (0.0, 0.5)]))
+        chosen["form"] = draw(st.sampled_from(["linear", "log", "log_cosh"]))
         chosen["power"] = draw(st.sampled_from([1, 2]))
         chosen["intersection"] = draw(st.sampled_from(["l1", "product"]))
+    if name == "tversky":
+        chosen["gamma"] = draw(st.sampled_from([1.0, 0.75, 1.5]))
     return chosen
 
 
@@ -231,7 +239,7 @@ def test_the_unit_of_weights_does_not_matter_to_means(eager, name, data):
     recipe = data.draw(recipes(weights="float", class_axis=1))
     options = data.draw(options_of(name, recipe))
     options.pop("smooth", None)  # it has the unit of pixels
-    assume(options.get("normalize") != "all")
+    assume(not options["normalize"].startswith("all"))
     logits, target, weights = recipe.build()
     loss = make(name, **options)
     value, gradient = evaluate(eager, loss, logits, target, weights)

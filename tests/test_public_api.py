@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from tests.cases import CLASSES
+from tests.cases import CLASSES, PIXEL_LOSSES
 
 COMMON = {
     "class_axis": 1,
@@ -22,6 +22,8 @@ OVERLAP = {
     "activation": "softmax",
     "pool": "batch",
     "absent": "skip",
+    "normalize": "weights",
+    "form": "linear",
     "smooth": 0.0,
     "power": 1,
     "intersection": "l1",
@@ -33,19 +35,39 @@ DEFAULTS = {
         "pos_weight": None,
         "normalize": "weights",
     },
-    "focal": {"activation": "softmax", "gamma": 2.0, "alpha": None, "normalize": "valid"},
+    "poly": {
+        "activation": "softmax",
+        "label_smoothing": 0.0,
+        "pos_weight": None,
+        "normalize": "weights",
+        "epsilon": 1.0,
+    },
+    "focal": {
+        "activation": "softmax",
+        "gamma": 2.0,
+        "alpha": None,
+        "pos_weight": None,
+        "normalize": "valid",
+    },
     "dice": OVERLAP,
     "jaccard": OVERLAP,
-    "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5},
-    "lovasz_softmax": {"activation": "softmax", "pool": "batch", "absent": "skip", "bins": None},
-    "lovasz_hinge": {"pool": "batch", "absent": "keep", "bins": None},
+    "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5, "gamma": 1.0},
+    "lovasz_softmax": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "normalize": "weights",
+        "bins": None,
+    },
+    "lovasz_hinge": {"pool": "batch", "absent": "keep", "normalize": "weights", "bins": None},
 }
 FULL = {
     "cross_entropy": {"activation": "sigmoid", "pos_weight": (1, 2, 3), "label_smoothing": 0.1},
+    "poly": {"epsilon": -0.5, "label_smoothing": 0.1},
     "focal": {"gamma": (0, 1, 2), "alpha": 0.25},
-    "dice": {"smooth": (0, 1), "pool": "image"},
-    "jaccard": {"power": 2},
-    "tversky": {"fp_weight": 0.3, "fn_weight": 0.7},
+    "dice": {"smooth": (0, 1), "pool": "image", "form": "log"},
+    "jaccard": {"power": 2, "pool": "batch+class"},
+    "tversky": {"fp_weight": 0.3, "fn_weight": 0.7, "gamma": 0.75},
     "lovasz_softmax": {"activation": None},
     "lovasz_hinge": {"absent": "zero"},
 }
@@ -136,8 +158,12 @@ def test_function_passes_every_option_on(name):
         "pos_weight": 3.0,
         "activation": "sigmoid",
         "bins": None,
+        "epsilon": 2.0,
+        "form": "log",
     }
     options = {key: options[key] for key in COMMON | DEFAULTS[name]}
+    if name not in PIXEL_LOSSES:
+        options["normalize"] = "classes"
     rng = np.random.default_rng(91)
     logits, target = rng.normal(size=(2, 4, 3)), rng.integers(3, size=(2, 4))
     target[0, :2] = 255

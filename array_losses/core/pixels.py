@@ -267,14 +267,14 @@ class Pixels:
         summed = self.xp.vecdot(a, b)
         return summed if per_image else self.xp.sum(summed, axis=0)[None, :]
 
-    def counts(self) -> Array:
-        """Return the summed weights of what counts: (1, 1), or (1, classes) if not `exclusive`."""
+    def counts(self, *, by_class: bool) -> Array:
+        """Return the summed weights of what counts: of the pixels, (1, 1), or (1, classes)."""
         xp, weights = self.xp, self.weights
         images, classes, pixels = self.shape
         if weights is None:
-            shape = (1, 1 if self.exclusive else classes)
+            shape = (1, classes if by_class else 1)
             return xp.full(shape, float(images * pixels), dtype=self.dtype, device=self.device)
-        if self.exclusive and weights.shape[1] > 1:
+        if weights.shape[1] > 1 and not by_class:
             weights = xp.max(weights, axis=1, keepdims=True)
         if self.unit_weights:
             # As integers: float32 stops counting at 2**24.
@@ -282,7 +282,7 @@ class Pixels:
             summed = xp.astype(_sum_pixels(xp, whole, per_image=False), self.dtype)
         else:
             summed = _sum_pixels(xp, weights, per_image=False)
-        return summed if self.exclusive else xp.broadcast_to(summed, (1, classes))
+        return xp.broadcast_to(summed, (1, classes)) if by_class else summed
 
     def counts_of_class(self, number: int | None, images: slice) -> tuple[Array, Array]:
         """Return each pixel's weight as foreground and as background of a class, or of all.

@@ -10,10 +10,12 @@ from array_losses.core.formula import Fraction, Totals, divide
 from array_losses.core.namespace import Array, Namespace, device
 from array_losses.losses.base import Loss
 
-__all__ = ["Absent", "ClassLoss", "Pool"]
+__all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool"]
 
 Pool: TypeAlias = Literal["batch", "image"]
+ClassPool: TypeAlias = Literal["batch", "image", "batch+class", "image+class"]
 Absent: TypeAlias = Literal["skip", "keep", "zero"]
+ClassNormalize: TypeAlias = Literal["weights", "classes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +26,34 @@ class ClassLoss(Loss):
     `class_losses`, the target's mass as `mass` and the derivative as `class_rates`.
     """
 
-    pool: Pool = "batch"
+    pool: ClassPool = "batch"
     absent: Absent = "skip"
+    normalize: ClassNormalize = "weights"
 
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        options.choice("pool", self.pool, ("batch", "image"))
+        options.choice("pool", self.pool, self.pools)
         options.choice("absent", self.absent, ("skip", "keep", "zero"))
+        options.choice("normalize", self.normalize, ("weights", "classes"))
 
     mapped = False
     pixelwise = False
 
     @property
+    def pools(self) -> tuple[str, ...]:
+        """The values that `pool` may have."""
+        return "batch", "image"
+
+    @property
     def per_image(self) -> bool:
         """Whether totals are kept for each image."""
-        return self.pool == "image"
+        return self.pool.startswith("image")
+
+    @property
+    def over_classes(self) -> bool:
+        """Whether the totals of the classes are added up to those of one."""
+        return self.pool.endswith("+class")
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, (images or 1, classes)."""
@@ -53,13 +67,28 @@ class ClassLoss(Loss):
         """Return d loss / d totals from `d` = d loss / d class losses."""
         raise NotImplementedError
 
+    def pooled(self, xp: Namespace, totals: Totals) -> Totals:
+        """Return the totals, added up over the classes where `pool` says so."""
+        if not self.over_classes:
+            return totals
+        weights = self.pool_weights(xp, totals)
+        weighted = (xp.where(weights == 0.0, 0.0, weights * total) for total in totals)
+        return tuple(xp.sum(total, axis=1, keepdims=True) for total in weighted)
+
+    def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the weight of each class in sums over classes."""
+        return self._class_weights(xp, totals[0])
+
     def value(self, xp: Namespace, totals: Totals) -> Fraction:
         """Return the losses of the classes, reduced."""
+        totals = self.pooled(xp, totals)
         losses = self.class_losses(xp, totals)
         each, share = self._weights(xp, totals)
         contributions = xp.where(each == 0.0, 0.0, each * losses)
         if self.reduction == "none":
-            return contributions if self.per_image else contributions[0, :], None
+            if self.over_classes:
+                contributions = contributions[:, 0]
+            return contributions if self.per_image else contributions[0, ...], None
         if self.reduction == "sum":
             return xp.sum(contributions), None
         divisor = xp.sum(share, axis=1)
@@ -70,20 +99,39 @@ class ClassLoss(Loss):
 
     def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
         """Return d loss / d totals."""
-        each, share = self._weights(xp, totals)
+        pooled = self.pooled(xp, totals)
+        each, share = self._weights(xp, pooled)
         if self.reduction == "mean" and self.per_image:
             each = divide(xp, each, xp.sum(share, axis=1, keepdims=True))
-        return self.class_rates(xp, totals, d * each)
+        if self.over_classes and self.per_image and self.reduction == "none":
+            d = d[:, None]
+        rates = self.class_rates(xp, pooled, d * each)
+        if not self.over_classes:
+            return rates
+        weights = self.pool_weights(xp, totals)
+        return tuple(weights * rate for rate in rates)
 
-    def _weights(self, xp: Namespace, totals: Totals) -> tuple[Array, Array]:
+    def _weights(self, xp: Namespace, pooled: Totals) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
-        mass = self.mass(totals)
+        mass = self.mass(pooled)
         weights = xp.ones_like(mass)
-        omega = self.omega(mass.shape[1])
-        if not isinstance(omega, float):
-            numbers = xp.asarray(list(omega), dtype=mass.dtype, device=device(mass))
-            weights = weights * numbers[None, :]
+        if not self.over_classes:
+            weights = self._class_weights(xp, mass)
+        share = weights
+        if self.normalize == "classes" and not self.over_classes:
+            counted = [1.0 if self.include_background or c else 0.0 for c in range(mass.shape[1])]
+            numbers = xp.asarray(counted, dtype=mass.dtype, device=device(mass))
+            share = xp.zeros_like(mass) + numbers[None, :]
         if self.absent == "keep":
-            return weights, weights
-        present = xp.where(mass == 0.0, 0.0, weights)
-        return present, present if self.absent == "skip" else weights
+            return weights, share
+        nothing = mass == 0.0
+        share = xp.where(nothing, 0.0, share) if self.absent == "skip" else share
+        return xp.where(nothing, 0.0, weights), share
+
+    def _class_weights(self, xp: Namespace, like: Array) -> Array:
+        """Return the class weights, 0 for a background left out, as an array like `like`."""
+        omega = self.omega(like.shape[1])
+        if isinstance(omega, float):
+            return xp.ones_like(like)
+        numbers = xp.asarray(list(omega), dtype=like.dtype, device=device(like))
+        return xp.zeros_like(like) + numbers[None, :]

@@ -10,7 +10,7 @@ from array_losses.core.namespace import Array, DType, Namespace
 from array_losses.core.pixels import Pixels, count_dtype
 from array_losses.core.sorting import back_in_place, descending, in_order
 from array_losses.losses.base import Activation
-from array_losses.losses.class_mean import Absent, ClassLoss
+from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
@@ -19,6 +19,7 @@ __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 class _LovaszLoss(ClassLoss):
     """The sum of the errors, largest first, times the growth of the Jaccard loss along them."""
 
+    pool: Pool = "batch"
     bins: int | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +118,9 @@ class LovaszSoftmaxLoss(_LovaszLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent
+    pool : {"batch", "image"}
+        Over what the pixels are sorted, as for `DiceLoss`.
+    absent, normalize
         As for `DiceLoss`.
     bins : None
         Exact, by sorting.
@@ -184,7 +187,9 @@ class LovaszHingeLoss(_LovaszLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction
         As for `DiceLoss`.
-    pool, absent
+    pool, normalize
+        As for `LovaszSoftmaxLoss`.
+    absent
         As for `DiceLoss`, but an absent class is kept by default.
     bins : None
         Exact, by sorting.

@@ -12,9 +12,14 @@ from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import ClassLoss
 
-__all__ = ["DiceLoss", "Intersection", "JaccardLoss", "TverskyLoss"]
+__all__ = ["DiceLoss", "Form", "Intersection", "JaccardLoss", "TverskyLoss"]
 
 Intersection: TypeAlias = Literal["l1", "product"]
+Form: TypeAlias = Literal["linear", "log", "log_cosh"]
+
+# Where a logarithm or a power of less than 1 would be infinitely steep: below this, neither a
+# coefficient nor a loss is told from it. The same in every dtype, and a number in each.
+_NEXT_TO_0 = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class _OverlapLoss(ClassLoss):
     smooth: float | tuple[float, float] = 0.0
     power: Literal[1, 2] = 1
     intersection: Intersection = "l1"
+    form: Form = "linear"
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -38,8 +44,14 @@ class _OverlapLoss(ClassLoss):
         self._set(smooth=options.smoothing_pair(self.smooth))
         options.choice("power", self.power, (1, 2))
         options.choice("intersection", self.intersection, ("l1", "product"))
+        options.choice("form", self.form, ("linear", "log", "log_cosh"))
 
     additive = True
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The values that `pool` may have."""
+        return "batch", "image", "batch+class", "image+class"
 
     @property
     def hits(self) -> float:
@@ -50,6 +62,11 @@ class _OverlapLoss(ClassLoss):
     def error_weights(self) -> tuple[float, float]:
         """The factors a of the false positives and b of the false negatives."""
         return 1.0, 1.0
+
+    @property
+    def exponent(self) -> float:
+        """The power to which the loss of a class is raised."""
+        return 1.0
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return T, FP and FN of each class."""
@@ -76,23 +93,56 @@ class _OverlapLoss(ClassLoss):
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
-        return divide(xp, *self._fraction(totals))
+        linear, coefficient = self._linear(xp, *self._fraction(xp, totals))
+        loss, _ = self._formed(xp, linear, coefficient)
+        return loss if self.exponent == 1.0 else _power(xp, loss, self.exponent)[0]
 
-    def _fraction(self, totals: Totals) -> tuple[Array, Array]:
-        """Return the errors and what they are divided by, with the smoothing."""
+    def _fraction(self, xp: Namespace, totals: Totals) -> tuple[Array, Array, Array]:
+        """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
         true_positives, false_positives, false_negatives = totals
         a, b = self.error_weights
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+        hits = self.hits * true_positives
         errors = a * false_positives + b * false_negatives
-        return errors + (below - above), self.hits * true_positives + errors + below
+        return hits + above, hits + errors + below, errors + (below - above)
+
+    def _linear(
+        self, xp: Namespace, hits: Array, denominator: Array, errors: Array
+    ) -> tuple[Array, Array]:
+        """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0."""
+        nothing = denominator == 0.0
+        coefficient = xp.where(nothing, 1.0, hits / xp.where(nothing, 1.0, denominator))
+        return divide(xp, errors, denominator), coefficient
+
+    def _formed(self, xp: Namespace, linear: Array, coefficient: Array) -> tuple[Array, Array]:
+        """Return the loss in the asked-for form, and d loss / d linear."""
+        if self.form == "log":
+            low = coefficient < _NEXT_TO_0
+            kept = xp.where(low, _NEXT_TO_0, coefficient)
+            near = kept > 0.5
+            log = xp.where(
+                near,
+                xp.log1p(-xp.where(near, linear, 0.0)),
+                xp.log(xp.where(near, 1.0, kept)),
+            )
+            return -log, xp.where(low, 0.0, 1.0 / kept)
+        if self.form == "log_cosh":
+            sinh = xp.sinh(linear)
+            return 0.5 * xp.log1p(sinh * sinh), xp.tanh(linear)
+        return linear, xp.ones_like(linear)
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d (T, FP, FN): the quotient rule."""
-        errors, denominator = self._fraction(totals)
+        """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
+        hits, denominator, errors = self._fraction(xp, totals)
+        linear, coefficient = self._linear(xp, hits, denominator, errors)
+        loss, steepness = self._formed(xp, linear, coefficient)
+        d = d * steepness
+        if self.exponent != 1.0:
+            d = d * _power(xp, loss, self.exponent)[1]
         a, b = self.error_weights
-        by_hits = -self.hits * divide(xp, errors, denominator)
-        by_errors = divide(xp, denominator - errors, denominator)
+        by_hits = -self.hits * linear
+        by_errors = divide(xp, hits, denominator)
         d = divide(xp, d, denominator)
         return d * by_hits, d * a * by_errors, d * b * by_errors
 
@@ -111,6 +161,14 @@ class _OverlapLoss(ClassLoss):
             middle = 0.5 * (inside + outside)
             dp = xp.where(p == g, middle, xp.where(p < g, inside, outside))
         return pixels.backward(dp)
+
+
+def _power(xp: Namespace, x: Array, exponent: float) -> tuple[Array, Array]:
+    """Return x ** exponent and its derivative, both 0 where x is 0, or as good as 0, or below."""
+    low = x < _NEXT_TO_0
+    kept = xp.where(low, 1.0, x)
+    power = xp.exp(exponent * xp.log(kept))
+    return xp.where(low, 0.0, power), xp.where(low, 0.0, exponent * power / kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +192,16 @@ class DiceLoss(_OverlapLoss):
         "none" gives one number a class, or (images, classes); a class left out holds 0.
     activation : {"softmax", "sigmoid", None}
         None: the input is probabilities already.
-    pool : {"batch", "image"}
+    pool : {"batch", "image", "batch+class", "image+class"}
         Over what the sums run. For "image" the counted classes of an image are averaged first,
-        then the images that have any.
+        then the images that have any. With "+class" they run over the classes too, each times its
+        class weight: one loss, or one an image.
     absent : {"skip", "keep", "zero"}
         What becomes of a class without a pixel in the target: left out of the mean, counted as it
         comes, or counted as 0.
+    normalize : {"weights", "classes"}
+        What the weighted mean over classes is divided by: the summed class weights, or the number,
+        of the counted classes.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to 2T and to P + G.
     power : {1, 2}
@@ -147,6 +209,9 @@ class DiceLoss(_OverlapLoss):
     intersection : {"l1", "product"}
         For soft targets: (P + G - sum of w \|p - g\|) / 2, which makes p = g the minimum, or the
         sum of w p g. The same on hard targets, and with ``power=2``.
+    form : {"linear", "log", "log_cosh"}
+        The loss of a class: 1 minus the coefficient D; -log D; or log(cosh(1 - D)). A D below
+        1e-30 counts as 1e-30 in the logarithm.
 
     Raises
     ------
@@ -162,6 +227,7 @@ class DiceLoss(_OverlapLoss):
     ----------
     F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric
     Medical Image Segmentation", 3DV 2016. Z. Wang et al., "Dice Semimetric Losses", MICCAI 2023.
+    S. Jadon, "A Survey of Loss Functions for Semantic Segmentation", CIBCB 2020 (log-cosh).
 
     Examples
     --------
@@ -186,7 +252,7 @@ class JaccardLoss(_OverlapLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent, power, intersection
+    pool, absent, normalize, power, intersection, form
         As for `DiceLoss`.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to T and to P + G - T.
@@ -225,13 +291,16 @@ class TverskyLoss(_OverlapLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `DiceLoss`.
-    pool, absent, power, intersection
+    pool, absent, normalize, power, intersection, form
         As for `DiceLoss`.
     smooth : number >= 0 or pair (numerator, denominator)
         Added to T and to T + a FP + b FN.
     fp_weight, fn_weight : numbers >= 0, default 0.5
         The weights a of false positives and b of false negatives; not both 0. With 0.5 and 0.5 it
         is the Dice loss, with 1 and 1 the Jaccard loss (without smoothing).
+    gamma : number > 0, default 1
+        The power to which the loss of each class is raised: the focal Tversky loss. The paper's
+        :math:`\gamma` is the inverse, 4/3 for an exponent of ``gamma=0.75`` here.
 
     Raises
     ------
@@ -245,7 +314,8 @@ class TverskyLoss(_OverlapLoss):
     References
     ----------
     S. S. M. Salehi, D. Erdogmus, A. Gholipour, "Tversky Loss Function for Image Segmentation Using
-    3D Fully Convolutional Deep Networks", MLMI 2017.
+    3D Fully Convolutional Deep Networks", MLMI 2017. N. Abraham, N. M. Khan, "A Novel Focal Tversky
+    Loss Function with Improved Attention U-Net for Lesion Segmentation", ISBI 2019 (`gamma`).
 
     Examples
     --------
@@ -258,6 +328,7 @@ class TverskyLoss(_OverlapLoss):
 
     fp_weight: float = 0.5
     fn_weight: float = 0.5
+    gamma: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -267,8 +338,17 @@ class TverskyLoss(_OverlapLoss):
         if self.fp_weight == self.fn_weight == 0.0:
             msg = "`fp_weight` and `fn_weight` must not both be 0."
             raise ValueError(msg)
+        self._set(gamma=options.non_negative("gamma", self.gamma))
+        if self.gamma == 0.0:
+            msg = "`gamma` must be above 0, got 0.0."
+            raise ValueError(msg)
 
     @property
     def error_weights(self) -> tuple[float, float]:
         """The factors of the false positives and the false negatives."""
         return self.fp_weight, self.fn_weight
+
+    @property
+    def exponent(self) -> float:
+        """The power to which the loss of a class is raised."""
+        return self.gamma

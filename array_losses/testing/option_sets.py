@@ -160,11 +160,14 @@ _ACTIVATED: tuple[Row, ...] = (
 _POOLED: tuple[Row, ...] = (
     ({"pool": "image", "absent": "zero"}, "labels, classes absent"),
     ({"pool": "image", "reduction": "none"}, "labels, classes absent"),
+    ({"class_weights": (0.5, 2.0, 0.0, 1.0), "normalize": "classes"}, "labels"),
 )
 _OVERLAP: tuple[Row, ...] = (
     ({"smooth": (0.5, 2.0), "absent": "keep"}, "labels, classes absent"),
     ({"power": 2, "smooth": 1.0}, "soft"),
     ({"intersection": "product"}, "soft, pixel weights"),
+    ({"pool": "image+class", "form": "log"}, "labels"),
+    ({"form": "log_cosh"}, "soft"),
 )
 _CROSS_ENTROPY: tuple[Row, ...] = (
     ({"label_smoothing": 0.1, "normalize": "valid"}, "labels, logits up to 300"),
@@ -172,10 +175,16 @@ _CROSS_ENTROPY: tuple[Row, ...] = (
     ({"activation": "sigmoid", "pos_weight": (1.0, 2.0, 3.0, 0.5)}, "labels"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
+_POLY: tuple[Row, ...] = (
+    ({"epsilon": 2.0, "label_smoothing": 0.1}, "labels, logits up to 300"),
+    ({"epsilon": -1.0, "normalize": "all_elements", "ignore_index": 255}, "labels, some 255"),
+    ({"activation": "sigmoid", "pos_weight": 2.0}, "binary mask"),
+)
 _FOCAL: tuple[Row, ...] = (
     ({"gamma": 0.5, "normalize": "all"}, "labels, logits up to 300"),
     ({"gamma": (0.0, 0.5, 1.0, 3.0), "alpha": (1.0, 0.25, 0.5, 2.0)}, "labels"),
     ({"activation": "sigmoid", "alpha": 0.25, "normalize": "weights"}, "binary mask"),
+    ({"activation": "sigmoid", "pos_weight": 3.0, "normalize": "valid_pixels"}, "labels"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _TVERSKY: tuple[Row, ...] = (
@@ -185,6 +194,8 @@ _TVERSKY: tuple[Row, ...] = (
     ),
     ({"fp_weight": 1.0, "fn_weight": 0.0, "intersection": "product"}, "soft, pixel weights"),
     ({"fp_weight": 2.0, "power": 2}, "soft"),
+    ({"gamma": 0.75, "fn_weight": 0.7}, "labels"),
+    ({"form": "log", "gamma": 0.3, "pool": "batch+class"}, "labels, pixel weights"),
 )
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
@@ -197,6 +208,7 @@ _HINGE: tuple[Row, ...] = (
 )
 _TABLE: dict[str, tuple[Row, ...]] = {
     "CrossEntropyLoss": (*_EVERY, *_ACTIVATED, *_CROSS_ENTROPY),
+    "PolyLoss": (*_EVERY, *_ACTIVATED, *_POLY),
     "FocalLoss": (*_EVERY, *_ACTIVATED, *_FOCAL),
     "DiceLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "JaccardLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
