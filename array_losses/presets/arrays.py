@@ -23,6 +23,7 @@ __all__ = [
     "along_axis",
     "as_floating",
     "as_labels",
+    "at_labels",
     "equal",
     "number_or_numbers",
     "numbers",
@@ -95,3 +96,8 @@ def equal(xp: Namespace, target: Array, value: float | None) -> Array | None:
     if int(value) != value:
         return None
     return ignored(xp, as_integers(xp, target), (int(value),))
+
+
+def at_labels(xp: Namespace, x: Array, labels: Array, num_classes: int) -> Array:
+    """Return a map (images, ...) as (images, classes, ...), 0 but at the labelled class."""
+    return x[:, None, ...] * one_hot(xp, labels, num_classes, x.dtype)

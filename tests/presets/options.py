@@ -55,18 +55,19 @@ class Bound:
     Options that are NumPy arrays become tensors where the arrays of a call are.
     """
 
-    def __init__(self, function, **options):
+    def __init__(self, function, *positional, **options):
         self.function = function
+        self.positional = positional
         self.options = options
 
     def __call__(self, *arrays):
-        return self.function(*arrays, **self._options(arrays))
+        return self.function(*arrays, *self.positional, **self._options(arrays))
 
     def translate(self, *arrays):
-        return self.function.translate(*arrays, **self._options(arrays))
+        return self.function.translate(*arrays, *self.positional, **self._options(arrays))
 
     def value_and_grad(self, *arrays):
-        return self.function.value_and_grad(*arrays, **self._options(arrays))
+        return self.function.value_and_grad(*arrays, *self.positional, **self._options(arrays))
 
     def _options(self, arrays):
         if isinstance(arrays[0], np.ndarray):
