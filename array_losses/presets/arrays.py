@@ -22,6 +22,7 @@ from array_losses.core.namespace import (
 __all__ = [
     "along_axis",
     "as_floating",
+    "as_hard",
     "as_labels",
     "at_labels",
     "equal",
@@ -56,6 +57,19 @@ def as_labels(xp: Namespace, target: Array) -> Array:
     if is_real_floating(xp, target.dtype):
         return xp.astype(target, index_dtype(xp, device(target)))
     return target
+
+
+def as_hard(xp: Namespace, target: Array, ignore_index: int | None = None) -> Array:
+    """Return a target of 0, 1 and `ignore_index` as integers, where no soft one can be served.
+
+    What lies between becomes 2, which our losses refuse.
+    """
+    if not is_real_floating(xp, target.dtype):
+        return target
+    known = (target == 0.0) | (target == 1.0)
+    if ignore_index is not None:
+        known = known | (target == float(ignore_index))
+    return xp.astype(xp.where(known, target, 2.0), index_dtype(xp, device(target)))
 
 
 def as_floating(xp: Namespace, x: Any, like: Array) -> Array:

@@ -24,7 +24,7 @@ def elementwise(
     *,
     weight: Any = None,
     pos_weight: Any = None,
-    ignore_index: int | None = None,
+    hidden: Array | None = None,
 ) -> Translation:
     """Return the translation of a binary loss that weighs and ignores single elements.
 
@@ -36,11 +36,10 @@ def elementwise(
         Of one shape, to which the weights are broadcast.
     weight, pos_weight : number or array, optional
         Factors of the element, and of its positive term.
-    ignore_index : int, optional
-        The value of target elements that do not count.
+    hidden : bool array, optional
+        Elements that do not count, whatever the target holds there.
     """
     shape = logits.shape
-    hidden = arrays.equal(xp, target, ignore_index)
     if hidden is not None:
         target = xp.where(hidden, xp.zeros_like(target), target)
     if pos_weight is not None:

@@ -308,7 +308,7 @@ def binary_focal_loss_with_logits(
         target,
         weight=None if weight is None else arrays.along_axis(xp, weight, pred),
         pos_weight=None if pos_weight is None else arrays.along_axis(xp, pos_weight, pred),
-        ignore_index=ignore_index,
+        hidden=arrays.equal(xp, target, ignore_index),
     )
 
 

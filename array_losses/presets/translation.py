@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, Protocol, cast
 
 from array_losses.core.namespace import Array, namespace_of
@@ -36,7 +36,7 @@ class Said(Protocol):
 
 @dataclass(frozen=True)
 class Translation:
-    """One of our losses with the arrays that it is to see: scale * criterion(...) + offset.
+    """One of our losses with its arrays: (scale * criterion(...) + offset) ** power.
 
     Attributes
     ----------
@@ -45,6 +45,8 @@ class Translation:
         As the criterion takes them.
     scale, offset : number or 0-D array
         Neither depends on the prediction.
+    power : number
+        Of the whole, which must not be negative then.
     reshape : callable
         From our map to the other library's, where the result is one.
     back : callable
@@ -57,6 +59,7 @@ class Translation:
     pixel_weights: Array | None = None
     scale: Any = 1.0
     offset: Any = 0.0
+    power: float = 1.0
     reshape: Callable[[Array], Array] = _same
     back: Callable[[Array], Array] = _same
 
@@ -68,7 +71,7 @@ class Translation:
     def value(self) -> Array:
         """Return the other library's number, or its map."""
         value = self.criterion(self.logits, self.target, pixel_weights=self.pixel_weights)
-        return self.reshape(self._placed(value))
+        return self.reshape(self._raised(self._placed(value), self.power))
 
     def value_and_grad(self) -> tuple[Array, Array]:
         """Return the number, and its derivative with respect to the prediction."""
@@ -81,12 +84,34 @@ class Translation:
         value, grad = self.criterion.value_and_grad(
             self.logits, self.target, pixel_weights=self.pixel_weights
         )
-        return self._placed(value), self.back(self._scaled(grad))
+        value, grad = self._placed(value), self._scaled(grad)
+        if self.power != 1.0:
+            slope = self.power * self._raised(value, self.power - 1.0)
+            grad = grad * namespace_of(value=value).astype(slope, grad.dtype)
+        return self._raised(value, self.power), self.back(grad)
+
+    def scaled(self, factor: Any) -> Translation:
+        """Return the same times a factor, which does not depend on the prediction."""
+        return replace(self, scale=self.scale * factor, offset=self.offset * factor)
+
+    def before(self, back: Callable[[Array], Array]) -> Translation:
+        """Return the same with one more step from d loss / d logits to that of the prediction."""
+        mine = self.back
+        return replace(self, back=lambda grad: back(mine(grad)))
 
     def _placed(self, value: Array) -> Array:
         value = self._scaled(value)
         free = isinstance(self.offset, float) and self.offset == 0.0
         return value if free else value + self.offset
+
+    @staticmethod
+    def _raised(value: Array, power: float) -> Array:
+        """Return `value` to a power, 0 with a derivative of 0 where it is 0."""
+        if power == 1.0:
+            return value
+        xp = namespace_of(value=value)
+        nothing = value == 0.0
+        return xp.where(nothing, 0.0, xp.exp(power * xp.log(xp.where(nothing, 1.0, value))))
 
     def _scaled(self, x: Array) -> Array:
         if isinstance(self.scale, float | int):
