@@ -50,7 +50,16 @@ TOGETHER = tuple(
 # What the losses compute, whatever the versions.
 FORMULAS = tuple(
     f"tests/test_{name}.py"
-    for name in ("values", "gradients", "contract", "cross_entropy", "focal", "overlap", "lovasz")
+    for name in (
+        "values",
+        "gradients",
+        "contract",
+        "cross_entropy",
+        "focal",
+        "overlap",
+        "correlation",
+        "lovasz",
+    )
 )
 # Pages whose examples import PyTorch or JAX.
 FRAMEWORK_EXAMPLES = ("README.md", "docs/frameworks.md", "array_losses/frameworks")

@@ -4,17 +4,20 @@ from array_losses.functional import (
     cross_entropy_loss,
     dice_loss,
     focal_loss,
+    generalized_dice_loss,
     jaccard_loss,
     lovasz_hinge_loss,
     lovasz_softmax_loss,
+    mcc_loss,
     poly_loss,
     tversky_loss,
 )
 from array_losses.losses.base import Loss, WeightedSum
+from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
 from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from array_losses.losses.overlap import DiceLoss, JaccardLoss, TverskyLoss
+from array_losses.losses.overlap import DiceLoss, GeneralizedDiceLoss, JaccardLoss, TverskyLoss
 from array_losses.scores import dice_coefficient, jaccard_index
 
 __version__ = "0.1.0"
@@ -23,10 +26,12 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
+    "GeneralizedDiceLoss",
     "JaccardLoss",
     "Loss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
+    "MCCLoss",
     "PolyLoss",
     "TverskyLoss",
     "WeightedSum",
@@ -34,10 +39,12 @@ __all__ = [
     "dice_coefficient",
     "dice_loss",
     "focal_loss",
+    "generalized_dice_loss",
     "jaccard_index",
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "mcc_loss",
     "poly_loss",
     "tversky_loss",
 ]

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from array_losses.core.namespace import ArrayT
 from array_losses.losses.base import Activation, PerClass, Reduction
 from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Pool
+from array_losses.losses.confusion import Intersection, Power
+from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
 from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from array_losses.losses.overlap import DiceLoss, Form, Intersection, JaccardLoss, TverskyLoss
+from array_losses.losses.overlap import (
+    DiceLoss,
+    Form,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    TverskyLoss,
+    Weighting,
+)
 from array_losses.losses.pixel_mean import Normalize
 
 __all__ = [
     "cross_entropy_loss",
     "dice_loss",
     "focal_loss",
+    "generalized_dice_loss",
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "mcc_loss",
     "poly_loss",
     "tversky_loss",
 ]
@@ -160,7 +171,7 @@ def dice_loss(
     normalize: ClassNormalize = "weights",
     activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
-    power: Literal[1, 2] = 1,
+    power: Power = 1,
     intersection: Intersection = "l1",
     form: Form = "linear",
 ) -> ArrayT:
@@ -206,7 +217,7 @@ def jaccard_loss(
     normalize: ClassNormalize = "weights",
     activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
-    power: Literal[1, 2] = 1,
+    power: Power = 1,
     intersection: Intersection = "l1",
     form: Form = "linear",
 ) -> ArrayT:
@@ -252,7 +263,7 @@ def tversky_loss(
     normalize: ClassNormalize = "weights",
     activation: Activation = "softmax",
     smooth: float | tuple[float, float] = 0.0,
-    power: Literal[1, 2] = 1,
+    power: Power = 1,
     intersection: Intersection = "l1",
     form: Form = "linear",
     fp_weight: float = 0.5,
@@ -284,6 +295,94 @@ def tversky_loss(
         fp_weight=fp_weight,
         fn_weight=fn_weight,
         gamma=gamma,
+    )
+    return loss(logits, target, pixel_weights=pixel_weights)
+
+
+def generalized_dice_loss(
+    logits: ArrayT,
+    target: Any,
+    /,
+    *,
+    pixel_weights: Any = None,
+    class_axis: int = 1,
+    ignore_index: int | Sequence[int] | None = None,
+    class_weights: Sequence[float] | None = None,
+    include_background: bool = True,
+    reduction: Reduction = "mean",
+    pool: Pool = "batch",
+    absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
+    activation: Activation = "softmax",
+    smooth: float | tuple[float, float] = 0.0,
+    power: Power = 1,
+    intersection: Intersection = "l1",
+    form: Form = "linear",
+    weighting: Weighting = "square",
+) -> ArrayT:
+    """Return the generalised Dice loss of `logits` for `target`.
+
+    Arrays and options are those of `GeneralizedDiceLoss` and its call.
+
+    See Also
+    --------
+    array_losses.GeneralizedDiceLoss : all options, formula and references.
+    """
+    loss = GeneralizedDiceLoss(
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+        normalize=normalize,
+        activation=activation,
+        smooth=smooth,
+        power=power,
+        intersection=intersection,
+        form=form,
+        weighting=weighting,
+    )
+    return loss(logits, target, pixel_weights=pixel_weights)
+
+
+def mcc_loss(
+    logits: ArrayT,
+    target: Any,
+    /,
+    *,
+    pixel_weights: Any = None,
+    class_axis: int = 1,
+    ignore_index: int | Sequence[int] | None = None,
+    class_weights: Sequence[float] | None = None,
+    include_background: bool = True,
+    reduction: Reduction = "mean",
+    pool: Pool = "batch",
+    absent: Absent = "skip",
+    normalize: ClassNormalize = "weights",
+    activation: Activation = "softmax",
+    intersection: Intersection = "l1",
+) -> ArrayT:
+    """Return the Matthews correlation loss of `logits` for `target`.
+
+    Arrays and options are those of `MCCLoss` and its call.
+
+    See Also
+    --------
+    array_losses.MCCLoss : all options, formula and references.
+    """
+    loss = MCCLoss(
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+        normalize=normalize,
+        activation=activation,
+        intersection=intersection,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 

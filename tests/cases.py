@@ -16,11 +16,14 @@ CLASSES = {
     "dice": "DiceLoss",
     "jaccard": "JaccardLoss",
     "tversky": "TverskyLoss",
+    "generalized_dice": "GeneralizedDiceLoss",
+    "mcc": "MCCLoss",
     "lovasz_softmax": "LovaszSoftmaxLoss",
     "lovasz_hinge": "LovaszHingeLoss",
 }
 PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
+POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
 LOVASZ_LOSSES = ("lovasz_softmax", "lovasz_hinge")
 
 
@@ -427,6 +430,53 @@ def _class_losses():
                 },
                 absent_in_first=(1, 2),
             )
+    for name in ("generalized_dice", "mcc"):
+        for pool in ("batch", "image"):
+            for absent in ("skip", "keep"):
+                for reduction in ("mean", "sum", "none"):
+                    yield _case(
+                        f"{name}-{pool}-{absent}-{reduction}",
+                        name,
+                        {
+                            "pool": pool,
+                            "absent": absent,
+                            "reduction": reduction,
+                            "class_weights": (1.0, 2.0, 0.5, 1.5),
+                        },
+                        classes=4,
+                        absent=(3,),
+                        absent_in_first=(1,),
+                    )
+        yield _case(
+            f"{name}-product-soft",
+            name,
+            {"intersection": "product", "pool": "image", "include_background": False},
+            target="soft",
+            weights="float",
+        )
+        yield _case(
+            f"{name}-one-class-everywhere",
+            name,
+            {"absent": "keep", "pool": "image", "activation": "sigmoid"},
+            absent_in_first=(1, 2),
+        )
+    yield _case("mcc-zero", "mcc", {"absent": "zero", "normalize": "classes"}, absent=(1, 2))
+    for weighting in ("square", "simple", "uniform"):
+        for absent in ("skip", "keep"):
+            yield _case(
+                f"generalized_dice-{weighting}-{absent}",
+                "generalized_dice",
+                {"weighting": weighting, "absent": absent, "smooth": (0.0, 0.1)},
+                absent=(2,),
+                weights="float",
+            )
+        yield _case(
+            f"generalized_dice-{weighting}-power-log",
+            "generalized_dice",
+            {"weighting": weighting, "power": 2, "form": "log", "pool": "image"},
+            target="soft",
+            weights="float",
+        )
     for name in ("jaccard", "tversky"):
         yield _case(
             f"{name}-image+class-soft",

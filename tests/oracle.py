@@ -342,6 +342,7 @@ def _class_loss(
     pool,
     absent,
     normalize,
+    covering_is_absent=False,
 ):
     """Overlap and Lovász losses: they differ in the loss of one class only.
 
@@ -360,7 +361,7 @@ def _class_loss(
         for c in range(classes):
             rows = part.counted[:, c]
             g, w = part.target[rows, c], part.weights[rows]
-            is_absent = np.sum(w * g) == 0
+            is_absent = np.sum(w * g) == 0 or (covering_is_absent and np.sum(w * (1 - g)) == 0)
             if (c == 0 and not include_background) or (is_absent and absent == "skip"):
                 continue
             divisors[row] += omega[c] if normalize == "weights" else 1
@@ -520,6 +521,84 @@ def tversky(logits, target, pixel_weights=None, *, fp_weight=0.5, fn_weight=0.5,
     )
 
 
+def generalized_dice(logits, target, pixel_weights=None, *, weighting="square", **options):
+    """Generalised Dice (Sudre et al. 2017): 1 − 2 Σ v T / Σ v (P + G), v = 1/G²."""
+    power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
+    absent = options.pop("absent", "skip")
+    squared = 1 if options.get("power") == 2 else 0
+
+    def weights_of_masses(masses):
+        sizes = masses[:, squared]
+        there = sizes > 0
+        weights = np.zeros(len(sizes))
+        weights[there] = sizes[there] ** -float(power)
+        if absent == "keep":
+            weights[~there] = np.max(weights)
+        return weights
+
+    pool = options.pop("pool", "batch")
+    return _overlap(
+        lambda t, fp, fn: (2 * t, fp + fn),
+        logits,
+        target,
+        pixel_weights,
+        pool=f"{pool}+class",
+        absent=absent,
+        weights_of_masses=weights_of_masses,
+        **{key: value for key, value in options.items() if key != "normalize"},
+    )
+
+
+def mcc(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+    normalize="weights",
+    intersection="l1",
+):
+    """Matthews correlation: 1 − (TP·TN − FP·FN)/√…; a class of no or of every pixel is absent.
+
+    With P = Σ p, G = Σ g and N pixels it is (N·TP − P·G)/√(P G (N − P) (N − G)).
+    """
+    soft = np.issubdtype(np.asarray(target).dtype, np.floating)
+
+    def loss_of_class(logits, g, w, c):
+        log_p, log_q = (x[:, c] for x in log_probabilities(logits, activation))
+        p, q = np.exp(log_p), np.exp(log_q)
+        overlap = np.minimum(p, g) if soft and intersection == "l1" else p * g
+        sizes = [np.sum(w * one) for one in (p, q, g, 1 - g)]
+        if 0 in sizes:
+            return 1.0 if len(w) else 0.0
+        total = np.sum(w)
+        deviation = total * np.sum(w * overlap) - sizes[0] * sizes[2]
+        return 1 - deviation / np.prod(np.sqrt(sizes))
+
+    return _class_loss(
+        logits,
+        target,
+        pixel_weights,
+        loss_of_class,
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        pool=pool,
+        absent=absent,
+        normalize=normalize,
+        covering_is_absent=True,
+    )
+
+
 def jaccard_of_set(mistaken, g, w):
     """The Jaccard loss when just the pixels of the set `mistaken` are predicted wrongly."""
     foreground = sum(w[i] * g[i] for i in range(len(g)))
@@ -621,6 +700,8 @@ LOSSES = {
     "dice": dice,
     "jaccard": jaccard,
     "tversky": tversky,
+    "generalized_dice": generalized_dice,
+    "mcc": mcc,
     "lovasz_softmax": lovasz_softmax,
     "lovasz_hinge": lovasz_hinge,
 }

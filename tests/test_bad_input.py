@@ -11,7 +11,7 @@ from tests.backends import BACKENDS
 from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
 
 each_class = pytest.mark.parametrize("name", CLASSES)
-CLASS_LOSSES = (*OVERLAP_LOSSES, *LOVASZ_LOSSES)
+CLASS_LOSSES = tuple(name for name in CLASSES if name not in PIXEL_LOSSES)
 NAN, INF = float("nan"), float("inf")
 
 
@@ -119,7 +119,7 @@ WRONG_OPTIONS = [
         ]
     ],
     *[
-        (OVERLAP_LOSSES, option, value, error)
+        ((*OVERLAP_LOSSES, "generalized_dice"), option, value, error)
         for option, value, error in [
             ("smooth", -1.0, ValueError),
             ("smooth", NAN, ValueError),
@@ -162,7 +162,15 @@ WRONG_OPTIONS = [
             ((1.0, 2.0, 3.0), TypeError),
         ]
     ],
-    *[(LOVASZ_LOSSES, "pool", value, ValueError) for value in ("batch+class", "image+class")],
+    *[
+        (("generalized_dice",), option, value, ValueError)
+        for option, value in [("weighting", "cube"), ("weighting", None), ("absent", "zero")]
+    ],
+    *[(("mcc",), "intersection", value, ValueError) for value in ("sum", None)],
+    *[
+        ((*LOVASZ_LOSSES, "mcc", "generalized_dice"), "pool", value, ValueError)
+        for value in ("batch+class", "image+class")
+    ],
     *[
         (LOVASZ_LOSSES, "bins", value, error)
         for value, error in [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import array_losses as al
 from array_losses.core import plan
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, Data
+from tests.cases import CLASSES, PIXEL_LOSSES, Data
 from tests.test_contract import LOSSES, SIGMOID, assert_same
 
 VARIANTS = {
@@ -26,7 +26,7 @@ VARIANTS = {
             pool="image", **options
         )
         for name in CLASSES
-        if name not in {"cross_entropy", "focal"}
+        if name not in PIXEL_LOSSES
     },
 }
 
@@ -59,7 +59,7 @@ def test_block_size_and_threads_do_not_matter(make, target, axis):
         assert len(results) == 1, "the bits depend on the number of threads"
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("name", PIXEL_LOSSES)
 def test_maps_in_blocks(name):
     logits, target, weights = data_for("labels").build()
     loss = getattr(al, CLASSES[name])(reduction="none")

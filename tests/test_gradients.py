@@ -138,6 +138,8 @@ SHARP = [
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 3.0}),
     *[(name, {"power": 2, "absent": "keep"}) for name in OVERLAP_LOSSES],
     *[("dice", {"form": form, "absent": "keep"}) for form in ("log", "log_cosh")],
+    ("mcc", {"absent": "keep", "pool": "image"}),
+    ("generalized_dice", {"absent": "keep", "pool": "image", "form": "log"}),
     ("jaccard", {"form": "log", "activation": "sigmoid", "smooth": 1.0}),
     ("dice", {"pool": "image+class", "form": "log", "class_weights": (1.0, 2.0, 0.0)}),
     *[
@@ -245,6 +247,8 @@ SMOOTH = [
     ("tversky", {"gamma": 0.75, "form": "log", "smooth": 1.0}),
     ("dice", {"form": "log_cosh", "pool": "image+class"}),
     ("poly", {"epsilon": 2.0}),
+    ("generalized_dice", {"pool": "image", "weighting": "simple"}),
+    ("mcc", {"activation": "sigmoid"}),
 ]
 
 

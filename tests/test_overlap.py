@@ -215,6 +215,56 @@ def test_normalize_is_the_divisor_of_the_weighted_mean(loss, library, dtype):
         assert value == pytest.approx(total / divisor, **close(dtype))
 
 
+# --- generalised Dice -----------------------------------------------------------------------------
+
+
+def test_a_small_class_counts_as_much_as_a_large_one(library, dtype):
+    """With weights 1 / G, a class that is predicted with p everywhere adds p to the hits."""
+    p = np.array([0.9, 0.1]).reshape(1, 2, 1) * np.ones((1, 2, 100))
+    target = (np.arange(100) < 4).astype(np.int64)[np.newaxis]
+    arrays = library.on((p, target), dtype)
+    loss = al.GeneralizedDiceLoss(activation=None, weighting="simple")
+    size = 90 / 96 + 10 / 4
+    expected = 1 - 2 * (0.9 + 0.1) / (size + 2)
+    assert float(loss(*arrays)) == pytest.approx(expected, **close(dtype))
+    uniform = al.GeneralizedDiceLoss(activation=None, weighting="uniform")
+    pooled = al.DiceLoss(activation=None, pool="batch+class")
+    assert float(uniform(*arrays)) == float(pooled(*arrays))
+
+
+@pytest.mark.parametrize("weighting", ["square", "simple", "uniform"])
+def test_generalized_dice_of_equal_sizes_is_dice_of_all(weighting, library, dtype):
+    logits, _, _ = Data(spatial=(3, 3), seed=10).build(dtype)
+    target = np.broadcast_to(np.arange(9).reshape(3, 3) % 3, (2, 3, 3)).copy()
+    arrays = library.on((logits, target), dtype)
+    value = float(al.GeneralizedDiceLoss(weighting=weighting)(*arrays))
+    expected = float(al.DiceLoss(pool="batch+class")(*arrays))
+    assert value == pytest.approx(expected, **close(dtype))
+
+
+def test_an_absent_class_of_generalized_dice(library, dtype):
+    """It weighs nothing, or as much as the smallest class that is there."""
+    logits, target, _ = Data(classes=3, absent=(2,), seed=11).build(dtype)
+    sizes = [np.sum(target == c) for c in (0, 1)]
+    z, t = library.on((logits, target), dtype)
+    skipped = float(al.GeneralizedDiceLoss()(z, t))
+    by_hand = al.GeneralizedDiceLoss(
+        weighting="uniform", class_weights=(*[1 / n**2 for n in sizes], 0)
+    )
+    assert skipped == pytest.approx(float(by_hand(z, t)), **close(dtype))
+    kept = float(al.GeneralizedDiceLoss(absent="keep")(z, t))
+    weights = (*[1 / n**2 for n in sizes], max(1 / n**2 for n in sizes))
+    by_hand = al.GeneralizedDiceLoss(weighting="uniform", class_weights=weights, absent="keep")
+    assert kept == pytest.approx(float(by_hand(z, t)), **close(dtype))
+    assert kept > skipped
+    empty = library.asarray(np.full_like(target, 255))
+    for absent in ("skip", "keep"):
+        loss = al.GeneralizedDiceLoss(absent=absent, ignore_index=255)
+        value, gradient = loss.value_and_grad(z, empty)
+        assert float(value) == 0
+        assert not np.any(library.to_numpy(gradient))
+
+
 # --- scores ---------------------------------------------------------------------------------------
 
 SCORES = ["dice_coefficient", "jaccard_index"]

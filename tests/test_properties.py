@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import array_losses as al
 from tests import oracle
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import (
+    CLASSES,
+    LOVASZ_LOSSES,
+    OVERLAP_LOSSES,
+    PIXEL_LOSSES,
+    POOLING_LOSSES,
+    Data,
+)
 
 bounded = settings(
     max_examples=25,
@@ -58,6 +65,11 @@ def recipes(draw, **fixed):
     return Data(**chosen)
 
 
+def absences_of(name):
+    """What the loss may do with an absent class."""
+    return ["skip", "keep"] if name in POOLING_LOSSES else ["skip", "keep", "zero"]
+
+
 @st.composite
 def options_of(draw, name, data):
     """Options that the loss takes on this data."""
@@ -81,13 +93,17 @@ def options_of(draw, name, data):
             pools += ["batch+class", "image+class"]
         chosen["pool"] = draw(st.sampled_from(pools))
         chosen["normalize"] = draw(st.sampled_from(["weights", "classes"]))
-        chosen["absent"] = draw(st.sampled_from(["skip", "keep", "zero"]))
+        chosen["absent"] = draw(st.sampled_from(absences_of(name)))
     if name in ("cross_entropy", "poly"):
         chosen["label_smoothing"] = draw(st.sampled_from([0.0, 0.1, 1.0]))
     if name == "focal":
         chosen["gamma"] = draw(st.sampled_from([0.0, 0.5, 2.0, 5.0]))
         chosen["alpha"] = draw(st.none() | st.sampled_from([0.0, 0.25, 1.0]))
-    if name in OVERLAP_LOSSES:
+    if name == "generalized_dice":
+        chosen["weighting"] = draw(st.sampled_from(["square", "simple", "uniform"]))
+    if name == "mcc":
+        chosen["intersection"] = draw(st.sampled_from(["l1", "product"]))
+    if name in (*OVERLAP_LOSSES, *POOLING_LOSSES):
         chosen["smooth"] = draw(st.sampled_from([0.0, 1.0, (0.0, 0.5)]))
         chosen["form"] = draw(st.sampled_from(["linear", "log", "log_cosh"]))
         chosen["power"] = draw(st.sampled_from([1, 2]))
@@ -134,10 +150,10 @@ def test_value_and_slope_are_the_oracle_s(eager, name, data):
 @given(st.data())
 def test_ignored_pixels_are_as_if_they_were_not_there(eager, name, data):
     recipe = data.draw(recipes(batch=1, target="labels", class_axis=1, weights=None, ignore=()))
-    if name in LOVASZ_LOSSES or name in OVERLAP_LOSSES:
-        options = {"absent": data.draw(st.sampled_from(["skip", "keep", "zero"]))}
-    else:
+    if name in PIXEL_LOSSES:
         options = {"normalize": data.draw(st.sampled_from(["weights", "valid"]))}
+    else:
+        options = {"absent": data.draw(st.sampled_from(absences_of(name)))}
     logits, target, _ = recipe.build()
     hidden = np.random.default_rng(recipe.seed).random(target.shape) < 0.4
     way = data.draw(st.sampled_from(["label", "two labels", "mask", "weight 0"]))

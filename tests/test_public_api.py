@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from tests.cases import CLASSES, PIXEL_LOSSES
+from tests.cases import CLASSES, PIXEL_LOSSES, POOLING_LOSSES
 
 COMMON = {
     "class_axis": 1,
@@ -52,6 +52,14 @@ DEFAULTS = {
     "dice": OVERLAP,
     "jaccard": OVERLAP,
     "tversky": {**OVERLAP, "fp_weight": 0.5, "fn_weight": 0.5, "gamma": 1.0},
+    "generalized_dice": {**OVERLAP, "weighting": "square"},
+    "mcc": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "normalize": "weights",
+        "intersection": "l1",
+    },
     "lovasz_softmax": {
         "activation": "softmax",
         "pool": "batch",
@@ -68,6 +76,8 @@ FULL = {
     "dice": {"smooth": (0, 1), "pool": "image", "form": "log"},
     "jaccard": {"power": 2, "pool": "batch+class"},
     "tversky": {"fp_weight": 0.3, "fn_weight": 0.7, "gamma": 0.75},
+    "generalized_dice": {"weighting": "simple", "absent": "keep"},
+    "mcc": {"absent": "zero", "normalize": "classes"},
     "lovasz_softmax": {"activation": None},
     "lovasz_hinge": {"absent": "zero"},
 }
@@ -160,10 +170,13 @@ def test_function_passes_every_option_on(name):
         "bins": None,
         "epsilon": 2.0,
         "form": "log",
+        "weighting": "simple",
     }
     options = {key: options[key] for key in COMMON | DEFAULTS[name]}
     if name not in PIXEL_LOSSES:
         options["normalize"] = "classes"
+    if name in POOLING_LOSSES:
+        options["absent"] = "keep"
     rng = np.random.default_rng(91)
     logits, target = rng.normal(size=(2, 4, 3)), rng.integers(3, size=(2, 4))
     target[0, :2] = 255

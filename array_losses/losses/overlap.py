@@ -10,11 +10,12 @@ from array_losses.core.formula import Totals, divide
 from array_losses.core.namespace import Array, Namespace
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation
-from array_losses.losses.class_mean import ClassLoss
+from array_losses.losses.class_mean import ClassLoss, Pool
+from array_losses.losses.confusion import Intersection, Power, counts, counts_slope
 
-__all__ = ["DiceLoss", "Form", "Intersection", "JaccardLoss", "TverskyLoss"]
+__all__ = ["DiceLoss", "Form", "GeneralizedDiceLoss", "JaccardLoss", "TverskyLoss", "Weighting"]
 
-Intersection: TypeAlias = Literal["l1", "product"]
+Weighting: TypeAlias = Literal["square", "simple", "uniform"]
 Form: TypeAlias = Literal["linear", "log", "log_cosh"]
 
 # Where a logarithm or a power of less than 1 would be infinitely steep: below this, neither a
@@ -33,7 +34,7 @@ class _OverlapLoss(ClassLoss):
 
     activation: Activation = "softmax"
     smooth: float | tuple[float, float] = 0.0
-    power: Literal[1, 2] = 1
+    power: Power = 1
     intersection: Intersection = "l1"
     form: Form = "linear"
 
@@ -70,21 +71,12 @@ class _OverlapLoss(ClassLoss):
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return T, FP and FN of each class."""
-        if pixels.hard and self.power == 1:
-            return (
-                pixels.sum_inside(lambda at: at.p, per_image=self.per_image),
-                pixels.sum_outside(lambda at: at.p, per_image=self.per_image),
-                pixels.sum_inside(lambda at: at.not_p, per_image=self.per_image),
-            )
-        p, g = pixels.activation.p, pixels.share
-        if self.power == 2:
-            pieces = (p * g, p * (p - g), g * (g - p))
-        elif self.intersection == "product":
-            pieces = (p * g, p * (1.0 - g), pixels.activation.not_p * g)
-        else:
-            both = pixels.xp.minimum(p, g)
-            pieces = (both, p - both, g - both)
-        return tuple(pixels.sum(piece, per_image=self.per_image) for piece in pieces)
+        return counts(
+            pixels,
+            per_image=self.per_image,
+            intersection=self.intersection,
+            power=self.power,
+        )
 
     def mass(self, totals: Totals) -> Array:
         """Return T + FN, the target's mass."""
@@ -148,19 +140,14 @@ class _OverlapLoss(ClassLoss):
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits."""
-        by_hit, outside, by_miss = (rate[:, :, None] for rate in rates)
-        inside = by_hit - by_miss
-        if pixels.hard and self.power == 1:
-            return pixels.backward_by_class(inside, outside)
-        xp, p, g = pixels.xp, pixels.activation.p, pixels.share
-        if self.power == 2:
-            dp = g * inside + (2.0 * p - g) * outside
-        elif self.intersection == "product":
-            dp = g * inside + (1.0 - g) * outside
-        else:
-            middle = 0.5 * (inside + outside)
-            dp = xp.where(p == g, middle, xp.where(p < g, inside, outside))
-        return pixels.backward(dp)
+        by_hit, by_false, by_miss = rates
+        return counts_slope(
+            pixels,
+            by_hit - by_miss,
+            by_false,
+            intersection=self.intersection,
+            power=self.power,
+        )
 
 
 def _power(xp: Namespace, x: Array, exponent: float) -> tuple[Array, Array]:
@@ -352,3 +339,96 @@ class TverskyLoss(_OverlapLoss):
     def exponent(self) -> float:
         """The power to which the loss of a class is raised."""
         return self.gamma
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralizedDiceLoss(_OverlapLoss):
+    r"""Generalised Dice loss: one Dice loss of all classes, each weighted against its size.
+
+    .. math:: 1 - \frac{2 \sum_c v_c T_c}{\sum_c v_c (P_c + G_c)}, \qquad v_c = \omega_c / G_c^2
+
+    with the overlap T, the sums P of the probabilities and G of the target as for `DiceLoss`. A
+    class that the target has not weighs 0, not infinitely much.
+
+    Parameters
+    ----------
+    class_axis, ignore_index, class_weights, include_background, activation
+        As for `DiceLoss`; the class weights are factors of the weights by size.
+    reduction : {"mean", "sum", "none"}
+        There is one loss, or one an image: "mean" and "sum" are over images, "none" gives shape ()
+        or (images,).
+    pool : {"batch", "image"}
+        Over what the sums run, always over the classes too.
+    absent : {"skip", "keep"}
+        The weight of a class without a pixel in the target: 0, or as much as the largest of the
+        other classes in that pool.
+    normalize : {"weights", "classes"}
+        Without effect: the classes share one loss.
+    smooth : number >= 0 or pair (numerator, denominator)
+        Added to the weighted sums of 2T and of P + G.
+    power, intersection, form
+        As for `DiceLoss`.
+    weighting : {"square", "simple", "uniform"}
+        The weights by size: 1 / G^2, 1 / G, or 1 for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is of a wrong kind or value.
+
+    See Also
+    --------
+    DiceLoss : one loss a class; with ``pool="batch+class"`` it is ``weighting="uniform"``.
+
+    References
+    ----------
+    C. H. Sudre, W. Li, T. Vercauteren, S. Ourselin, M. J. Cardoso, "Generalised Dice Overlap as a
+    Deep Learning Loss Function for Highly Unbalanced Segmentations", DLMIA 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]])
+    >>> loss = al.GeneralizedDiceLoss(activation=None)
+    >>> round(float(loss(p, np.asarray([[0, 0, 1]]))), 6)  # 1 - 2 (1.5 / 4 + 1) / (3.5 / 4 + 2.5)
+    0.185185
+    """
+
+    pool: Pool = "batch"
+    weighting: Weighting = "square"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        options.choice("absent", self.absent, ("skip", "keep"))
+        options.choice("weighting", self.weighting, ("square", "simple", "uniform"))
+
+    @property
+    def over_classes(self) -> bool:
+        """Whether the totals of the classes are added up to those of one: always."""
+        return True
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The values that `pool` may have."""
+        return "batch", "image"
+
+    @property
+    def hits(self) -> float:
+        """The factor of the true positives."""
+        return 2.0
+
+    def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
+        """Return the weights of the classes, which no logit moves."""
+        mass, counted = self.mass(totals), super().pool_weights(xp, totals)
+        nothing = mass == 0.0
+        size = xp.where(nothing, 1.0, mass)
+        weights = xp.ones_like(mass)
+        if self.weighting != "uniform":
+            weights = 1.0 / (size * size if self.weighting == "square" else size)
+        weights = xp.where(nothing | (counted == 0.0), 0.0, weights)
+        if self.absent == "keep":
+            largest = xp.max(weights, axis=1, keepdims=True)
+            weights = xp.where(nothing, largest, weights)
+        return weights * counted

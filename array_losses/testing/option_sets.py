@@ -197,6 +197,18 @@ _TVERSKY: tuple[Row, ...] = (
     ({"gamma": 0.75, "fn_weight": 0.7}, "labels"),
     ({"form": "log", "gamma": 0.3, "pool": "batch+class"}, "labels, pixel weights"),
 )
+_GENERALIZED: tuple[Row, ...] = (
+    ({"pool": "image", "reduction": "none"}, "labels, classes absent"),
+    ({"pool": "image", "absent": "keep", "smooth": (0.5, 2.0)}, "labels, classes absent"),
+    ({"weighting": "simple", "form": "log"}, "labels"),
+    ({"weighting": "uniform", "power": 2, "normalize": "classes"}, "soft"),
+    ({"intersection": "product"}, "soft, pixel weights"),
+)
+_MCC: tuple[Row, ...] = (
+    ({"absent": "keep"}, "labels, classes absent"),
+    ({"intersection": "product"}, "soft, pixel weights"),
+    ({}, "labels, logits up to 300"),
+)
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
     ({"absent": "skip"}, "labels, no spatial axis"),
@@ -213,6 +225,8 @@ _TABLE: dict[str, tuple[Row, ...]] = {
     "DiceLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "JaccardLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_OVERLAP),
     "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_TVERSKY),
+    "GeneralizedDiceLoss": (*_EVERY, *_ACTIVATED, *_GENERALIZED),
+    "MCCLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_MCC),
     "LovaszSoftmaxLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_LOVASZ),
     "LovaszHingeLoss": (*_EVERY, *_POOLED, *_LOVASZ, *_HINGE),
 }
