@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -207,7 +206,7 @@ class TverskyLoss(_OverlapLoss):
 
 @dataclass(frozen=True)
 class FocalLoss(Preset):
-    """Focal loss, as ``segmentation_models_pytorch.losses.FocalLoss``: called with (y_pred, y_true).
+    """Focal loss, as ``segmentation_models_pytorch.losses.FocalLoss``: (y_pred, y_true).
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ that is not installed is skipped.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 import types
@@ -44,19 +45,12 @@ def load(name, distribution=None):
     return module
 
 
-def folder(name, distribution=None):
-    """Make a package importable without running its `__init__`, which imports far too much."""
+def bare(name):
+    """Make a package importable without its `__init__`, which imports models and images."""
     if name in sys.modules:
         return
-    parent, _, _ = name.rpartition(".")
-    spec = importlib.util.find_spec(name) if not parent else None
-    if parent:
-        folder(parent)
-        path = [f"{place}/{name.rpartition('.')[2]}" for place in sys.modules[parent].__path__]
-    elif spec is None:
-        return
-    else:
-        path = list(spec.submodule_search_locations)
-    module = types.ModuleType(name)
-    module.__path__ = path
-    sys.modules[name] = module
+    spec = importlib.util.find_spec(name)
+    if spec is not None:
+        module = types.ModuleType(name)
+        module.__path__ = list(spec.submodule_search_locations)
+        sys.modules[name] = module
