@@ -1,5 +1,5 @@
 """Presets: other libraries' losses by their names, options and numbers, on every framework."""
 
-from array_losses.presets import kornia, optax, smp, torch
+from array_losses.presets import kornia, monai, optax, smp, torch
 
-__all__ = ["kornia", "optax", "smp", "torch"]
+__all__ = ["kornia", "monai", "optax", "smp", "torch"]

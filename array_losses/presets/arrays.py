@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from array_losses.core.labels import as_integers, ignored
+from array_losses.core.labels import as_integers, ignored, outside
 from array_losses.core.namespace import (
     Array,
     DType,
@@ -29,6 +29,7 @@ __all__ = [
     "number_or_numbers",
     "numbers",
     "one_hot",
+    "one_hot_checked",
 ]
 
 
@@ -115,3 +116,14 @@ def equal(xp: Namespace, target: Array, value: float | None) -> Array | None:
 def at_labels(xp: Namespace, x: Array, labels: Array, num_classes: int) -> Array:
     """Return a map (images, ...) as (images, classes, ...), 0 but at the labelled class."""
     return x[:, None, ...] * one_hot(xp, labels, num_classes, x.dtype)
+
+
+def one_hot_checked(xp: Namespace, labels: Array, num_classes: int) -> Array:
+    """Return labels as a one-hot target, in which a label that is no class shows as an error.
+
+    It becomes 2, at class 0: a value that our losses refuse.
+    """
+    bad = outside(xp, as_integers(xp, labels), num_classes - 1)
+    target = one_hot(xp, labels, num_classes, index_dtype(xp, device(labels)))
+    first = one_hot(xp, xp.zeros_like(labels), num_classes, target.dtype)
+    return xp.where(bad[:, None, ...], 2 * first, target)

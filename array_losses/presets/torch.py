@@ -31,7 +31,7 @@ def cross_entropy(
     reduce: bool | None = None,
     reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
-) -> Said:
+) -> Translation:
     """Softmax cross entropy, as ``torch.nn.functional.cross_entropy``.
 
     Parameters
@@ -103,7 +103,7 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: Reduction = "mean",
     pos_weight: float | Sequence[float] | Array | None = None,
-) -> Said:
+) -> Translation:
     """Sigmoid cross entropy, as ``torch.nn.functional.binary_cross_entropy_with_logits``.
 
     Parameters

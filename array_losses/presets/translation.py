@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ParamSpec, Protocol, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.losses.base import Criterion
@@ -14,6 +14,7 @@ from array_losses.losses.base import Criterion
 __all__ = ["Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
 
 P = ParamSpec("P")
+S_co = TypeVar("S_co", bound="Said", covariant=True)
 
 
 def _same(x: Array) -> Array:
@@ -94,6 +95,16 @@ class Translation:
         """Return the same times a factor, which does not depend on the prediction."""
         return replace(self, scale=self.scale * factor, offset=self.offset * factor)
 
+    def plus(self, other: Translation) -> Said:
+        """Return the sum with another; as one of our sums if both see the same arrays alike."""
+        same = ("logits", "target", "pixel_weights", "reshape", "back", "power", "offset")
+        alike = all(getattr(self, name) is getattr(other, name) for name in same)
+        plain = isinstance(self.scale, float | int) and isinstance(other.scale, float | int)
+        if not (alike and plain):
+            return Sum(self, other)
+        both = self.scale * self.criterion + other.scale * other.criterion
+        return replace(self, criterion=both, scale=1.0)
+
     def before(self, back: Callable[[Array], Array]) -> Translation:
         """Return the same with one more step from d loss / d logits to that of the prediction."""
         mine = self.back
@@ -166,7 +177,7 @@ class Preset:
             object.__setattr__(self, name, value)
 
 
-class PresetFunction(Protocol[P]):
+class PresetFunction(Protocol[P, S_co]):
     """A loss function of another library, with a gradient for every framework."""
 
     def __call__(self, *args: P.args, **options: P.kwargs) -> Any:
@@ -175,11 +186,11 @@ class PresetFunction(Protocol[P]):
     def value_and_grad(self, *args: P.args, **options: P.kwargs) -> tuple[Any, Any]:
         """Return the loss and its gradient with respect to the prediction, on any framework."""
 
-    def translate(self, *args: P.args, **options: P.kwargs) -> Said:
+    def translate(self, *args: P.args, **options: P.kwargs) -> S_co:
         """Return our loss with the arrays that it is to see."""
 
 
-def preset_function(translate: Callable[P, Said]) -> PresetFunction[P]:
+def preset_function(translate: Callable[P, S_co]) -> PresetFunction[P, S_co]:
     """Make a function of another library from the translation of its call."""
 
     @functools.wraps(translate)
@@ -194,4 +205,4 @@ def preset_function(translate: Callable[P, Said]) -> PresetFunction[P]:
     both.__signature__ = inspect.signature(translate).replace(return_annotation=Any)
     both.value_and_grad = value_and_grad
     both.translate = translate
-    return cast("PresetFunction[P]", both)
+    return cast("PresetFunction[P, S_co]", both)

@@ -21,10 +21,13 @@ class Tally:
 TALLIES: dict[str, Tally] = defaultdict(Tally)
 
 
-def with_torch(library, preset, theirs, arrays, *, wrt=0, limit=LIMIT, single=False):
+def with_torch(
+    library, preset, theirs, arrays, *, wrt=0, limit=LIMIT, single=False, rounded=False, numpy=True
+):
     """Compare `preset(*arrays)` with `theirs(*tensors)`; see `compare`.
 
-    `single`: the library refuses float64, so it gets float32 (and the limit must say so).
+    `single`: the library refuses float64, so it gets float32; `rounded`: it takes float64 and
+    computes in float32. The limit must say so. Without `numpy` there is no closed form to compare.
     """
     import torch
 
@@ -34,8 +37,8 @@ def with_torch(library, preset, theirs, arrays, *, wrt=0, limit=LIMIT, single=Fa
         expected = theirs(*tensors)
     factors = _factors(expected.shape)
     (grad,) = torch.autograd.grad((expected * torch.from_numpy(factors)).sum(), tensors[wrt])
-    library = f"{library}, float32" if single else library
-    compare(library, preset, (expected.detach().numpy(), grad.numpy()), arrays, wrt, limit)
+    library = f"{library}, float32" if single or rounded else library
+    compare(library, preset, (expected.detach().numpy(), grad.numpy()), arrays, wrt, limit, numpy)
 
 
 def with_jax(library, preset, theirs, arrays, *, wrt=0, limit=LIMIT):
@@ -53,7 +56,7 @@ def with_jax(library, preset, theirs, arrays, *, wrt=0, limit=LIMIT):
     compare(library, preset, (expected, grad), arrays, wrt, limit)
 
 
-def compare(library, preset, reference, arrays, wrt=0, limit=LIMIT):
+def compare(library, preset, reference, arrays, wrt=0, limit=LIMIT, numpy=True):
     """Compare a preset on NumPy and on PyTorch with a value and a gradient.
 
     The gradient is that of the result times `_factors`, with respect to the array at `wrt`: by the
@@ -69,11 +72,11 @@ def compare(library, preset, reference, arrays, wrt=0, limit=LIMIT):
     (grad,) = torch.autograd.grad((found * torch.from_numpy(factors)).sum(), mine[wrt])
     values = [relative(found.detach(), expected)]
     gradients = [relative(grad, expected_grad)]
-    if preset.translate(*arrays).is_number:
+    if numpy and preset.translate(*arrays).is_number:
         value, grad = preset.value_and_grad(*arrays)
         values.append(relative(value, expected))
         gradients.append(relative(grad * factors, expected_grad))
-    else:
+    elif numpy:
         values.append(relative(preset(*arrays), expected))
     tally = TALLIES[library]
     tally.cases += 1
