@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, namespace_of
@@ -53,8 +53,10 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Said:
     >>> optax.sigmoid_binary_cross_entropy(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.693147, 0.693147])
     """
+    xp = namespace_of(logits=logits)
+    labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
     criterion = al.CrossEntropyLoss(activation="sigmoid", reduction="none")
-    return _elementwise(criterion, logits, labels)
+    return elementwise(xp, criterion, logits, labels)
 
 
 @preset_function
@@ -67,7 +69,7 @@ def sigmoid_focal_loss(
     ----------
     logits : array, real floating
     labels : array or number
-        0, 1 or probabilities, broadcast to the shape of `logits`.
+        0 or 1, broadcast to the shape of `logits`.
     alpha : float from 0 to 1, optional
         The factor of positives; negatives have 1 - alpha.
     gamma : number >= 0, default 2
@@ -80,7 +82,8 @@ def sigmoid_focal_loss(
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`.
+        As for `array_losses.FocalLoss`; and for soft labels, of which optax and our losses make
+        different things.
 
     Examples
     --------
@@ -89,14 +92,10 @@ def sigmoid_focal_loss(
     >>> optax.sigmoid_focal_loss(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.173287, 0.173287])
     """
-    criterion = al.FocalLoss(activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma)
-    return _elementwise(criterion, logits, labels)
-
-
-def _elementwise(criterion: Criterion, logits: Array, labels: Any) -> Said:
     xp = namespace_of(logits=logits)
     labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
-    return elementwise(xp, criterion, logits, labels)
+    criterion = al.FocalLoss(activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma)
+    return elementwise(xp, criterion, logits, arrays.as_hard(xp, labels))
 
 
 @preset_function

@@ -22,6 +22,7 @@ VERSIONS = {
     "monai": "1.6.1",
     "keras": "3.15.1",
     "pytorch_toolbelt": "0.8.0",
+    "torchvision": "0.29.2",
 }
 
 
@@ -49,8 +50,14 @@ def bare(name):
     """Make a package importable without its `__init__`, which imports models and images."""
     if name in sys.modules:
         return
-    spec = importlib.util.find_spec(name)
-    if spec is not None:
+    parent, _, child = name.rpartition(".")
+    if parent:
+        bare(parent)
+        places = [f"{one}/{child}" for one in getattr(sys.modules.get(parent), "__path__", ())]
+    else:
+        spec = importlib.util.find_spec(name)
+        places = [] if spec is None else list(spec.submodule_search_locations)
+    if places:
         module = types.ModuleType(name)
-        module.__path__ = list(spec.submodule_search_locations)
+        module.__path__ = places
         sys.modules[name] = module

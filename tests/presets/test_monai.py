@@ -13,8 +13,6 @@ from tests.presets.options import MANY, Data, seeds, shapes, some
 from tests.presets.table import check_row
 
 torch = pytest.importorskip("torch")
-for name in ("monai.losses", "monai.networks", "monai.metrics"):
-    packages.bare(name)
 dice = packages.load("monai.losses.dice")
 focal = packages.load("monai.losses.focal_loss")
 tversky = packages.load("monai.losses.tversky")
