@@ -11,6 +11,7 @@ from array_losses.functional import (
     mcc_loss,
     poly_loss,
     tversky_loss,
+    unified_focal_loss,
 )
 from array_losses.losses.base import Loss, WeightedSum
 from array_losses.losses.correlation import MCCLoss
@@ -18,6 +19,7 @@ from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
 from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from array_losses.losses.overlap import DiceLoss, GeneralizedDiceLoss, JaccardLoss, TverskyLoss
+from array_losses.losses.unified_focal import UnifiedFocalLoss
 from array_losses.scores import dice_coefficient, jaccard_index
 
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __all__ = [
     "MCCLoss",
     "PolyLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
     "WeightedSum",
     "cross_entropy_loss",
     "dice_coefficient",
@@ -47,4 +50,5 @@ __all__ = [
     "mcc_loss",
     "poly_loss",
     "tversky_loss",
+    "unified_focal_loss",
 ]

@@ -11,7 +11,7 @@ from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Po
 from array_losses.losses.confusion import Intersection, Power
 from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
-from array_losses.losses.focal import FocalLoss
+from array_losses.losses.focal import FocalLoss, FocalNormalize
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from array_losses.losses.overlap import (
     DiceLoss,
@@ -22,6 +22,7 @@ from array_losses.losses.overlap import (
     Weighting,
 )
 from array_losses.losses.pixel_mean import Normalize
+from array_losses.losses.unified_focal import Symmetry, UnifiedFocalLoss
 
 __all__ = [
     "cross_entropy_loss",
@@ -34,6 +35,7 @@ __all__ = [
     "mcc_loss",
     "poly_loss",
     "tversky_loss",
+    "unified_focal_loss",
 ]
 
 
@@ -127,10 +129,11 @@ def focal_loss(
     include_background: bool = True,
     reduction: Reduction = "mean",
     activation: Activation = "softmax",
-    normalize: Normalize = "valid",
+    normalize: FocalNormalize = "valid",
     pos_weight: PerClass | None = None,
     gamma: PerClass = 2.0,
     alpha: PerClass | None = None,
+    threshold: float | None = None,
 ) -> ArrayT:
     """Return the focal loss of `logits` for `target`.
 
@@ -151,6 +154,51 @@ def focal_loss(
         pos_weight=pos_weight,
         gamma=gamma,
         alpha=alpha,
+        threshold=threshold,
+    )
+    return loss(logits, target, pixel_weights=pixel_weights)
+
+
+def unified_focal_loss(
+    logits: ArrayT,
+    target: Any,
+    /,
+    *,
+    pixel_weights: Any = None,
+    class_axis: int = 1,
+    ignore_index: int | Sequence[int] | None = None,
+    class_weights: Sequence[float] | None = None,
+    include_background: bool = True,
+    reduction: Reduction = "mean",
+    activation: Activation = "softmax",
+    pool: Pool = "batch",
+    absent: Absent = "skip",
+    symmetry: Symmetry = "asymmetric",
+    delta: float = 0.6,
+    gamma: float = 0.5,
+    balance: float = 0.5,
+) -> ArrayT:
+    """Return the unified focal loss of `logits` for `target`.
+
+    Arrays and options are those of `UnifiedFocalLoss` and its call.
+
+    See Also
+    --------
+    array_losses.UnifiedFocalLoss : all options, formula and references.
+    """
+    loss = UnifiedFocalLoss(
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        activation=activation,
+        pool=pool,
+        absent=absent,
+        symmetry=symmetry,
+        delta=delta,
+        gamma=gamma,
+        balance=balance,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 
@@ -268,7 +316,7 @@ def tversky_loss(
     form: Form = "linear",
     fp_weight: float = 0.5,
     fn_weight: float = 0.5,
-    gamma: float = 1.0,
+    gamma: PerClass = 1.0,
 ) -> ArrayT:
     """Return the Tversky loss of `logits` for `target`.
 

@@ -21,6 +21,8 @@ CLASSES = {
     "lovasz_softmax": "LovaszSoftmaxLoss",
     "lovasz_hinge": "LovaszHingeLoss",
 }
+COMPOSED = {"unified_focal": "UnifiedFocalLoss"}  # a sum of its own: no value a pixel or class
+ALL_CLASSES = CLASSES | COMPOSED
 PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
 POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
@@ -108,9 +110,10 @@ class Case:
         """Make the library's loss."""
         if len(self.terms) == 1 and self.terms[0][0] == 1.0:
             _, name, options = self.terms[0]
-            return getattr(al, CLASSES[name])(**options)
+            return getattr(al, ALL_CLASSES[name])(**options)
         return sum(
-            weight * getattr(al, CLASSES[name])(**options) for weight, name, options in self.terms
+            weight * getattr(al, ALL_CLASSES[name])(**options)
+            for weight, name, options in self.terms
         )
 
     def reference(self, logits, target, weights):
@@ -325,6 +328,59 @@ def _pixel_losses():
         {"activation": "sigmoid", "pos_weight": 3.0, "label_smoothing": 0.2},
         target="multi-hot",
     )
+    for activation in ("softmax", "sigmoid"):
+        for gamma in (0.5, 2.0):
+            for target in ("labels", "soft"):
+                yield _case(
+                    f"focal-{activation}-normalized-{gamma}-{target}",
+                    "focal",
+                    {
+                        "activation": activation,
+                        "normalize": "focal",
+                        "gamma": gamma,
+                        "alpha": (0.2, 0.5, 0.9),
+                        "class_weights": (0.3, 1.0, 2.0),
+                    },
+                    target=target,
+                    weights="float",
+                )
+            yield _case(
+                f"focal-{activation}-normalized-{gamma}-ignored-elements",
+                "focal",
+                {
+                    "activation": activation,
+                    "normalize": "focal",
+                    "gamma": gamma,
+                    "include_background": False,
+                    "ignore_index": -1,
+                },
+                target="multi-hot",
+                target_dtype="int32",
+                ignore=(-1,),
+            )
+            yield _case(
+                f"focal-{activation}-reduced-{gamma}",
+                "focal",
+                {"activation": activation, "threshold": 0.4, "gamma": gamma},
+                weights="float",
+            )
+        yield _case(
+            f"focal-{activation}-reduced-normalized",
+            "focal",
+            {
+                "activation": activation,
+                "threshold": 0.5,
+                "gamma": (0.0, 1.5, 2.0),
+                "normalize": "focal",
+            },
+            target="soft",
+        )
+        for reduction in ("sum", "none"):
+            yield _case(
+                f"focal-{activation}-normalized-{reduction}",
+                "focal",
+                {"activation": activation, "normalize": "focal", "reduction": reduction},
+            )
     yield _case(
         "poly-pos-weight",
         "poly",
@@ -548,6 +604,12 @@ def _overlap_losses():
                 {"form": form, "activation": "sigmoid", "smooth": (1.0, 0.5)},
                 target="soft",
             )
+    yield _case(
+        "tversky-gamma-per-class",
+        "tversky",
+        {"gamma": (0.5, 1.0, 2.0), "pool": "image", "activation": "sigmoid"},
+        weights="float",
+    )
     for gamma in (0.75, 2.0):
         for form in ("linear", "log"):
             yield _case(
@@ -579,6 +641,66 @@ def _overlap_losses():
         {"fp_weight": 0.3, "fn_weight": 0.7, "power": 2, "smooth": 0.5},
         target="soft",
         weights="float",
+    )
+
+
+def _composed():
+    """The losses that are sums of two, on what the others are computed on."""
+    for activation in ("softmax", "sigmoid"):
+        for symmetry in ("asymmetric", "symmetric"):
+            options = {"activation": activation, "symmetry": symmetry}
+            prefix = f"unified_focal-{activation}-{symmetry}"
+            yield _case(f"{prefix}-labels", "unified_focal", options)
+            yield _case(f"{prefix}-soft", "unified_focal", options, target="soft")
+            yield _case(
+                f"{prefix}-weights",
+                "unified_focal",
+                {
+                    **options,
+                    "class_weights": (0.5, 2.0, 1.0),
+                    "ignore_index": 255,
+                    "delta": 0.3,
+                    "gamma": 0.2,
+                    "balance": 0.9,
+                    "pool": "image",
+                },
+                ignore=(255,),
+                weights="float",
+            )
+            yield _case(
+                f"{prefix}-multi-hot",
+                "unified_focal",
+                {
+                    **options,
+                    "ignore_index": -1,
+                    "include_background": False,
+                    "class_axis": -1,
+                    "reduction": "sum",
+                    "absent": "keep",
+                },
+                target="multi-hot",
+                target_dtype="int8",
+                ignore=(-1,),
+                class_axis=-1,
+            )
+    for balance in (0.0, 1.0):
+        yield _case(f"unified_focal-balance-{balance}", "unified_focal", {"balance": balance})
+    yield _case("unified_focal-gamma-0", "unified_focal", {"gamma": 0.0, "absent": "zero"})
+    yield _case("unified_focal-mask", "unified_focal", {"activation": "sigmoid"}, classes=1)
+    yield _case(
+        "unified_focal-one-class-probabilities",
+        "unified_focal",
+        {"activation": None},
+        classes=1,
+        probabilities=True,
+    )
+    yield _case(
+        "unified_focal-all-ignored", "unified_focal", {"ignore_index": 9}, ignore=(9,), ignored=2.0
+    )
+    yield Case(
+        "sum-with-unified-focal",
+        ((1.0, "lovasz_softmax", {}), (0.5, "unified_focal", {"pool": "image"})),
+        Data(spatial=(2, 3), weights="float", seed=5),
     )
 
 
@@ -645,6 +767,7 @@ CASES = [
     *_pixel_losses(),
     *_class_losses(),
     *_overlap_losses(),
+    *_composed(),
     *_sums(),
 ]
 

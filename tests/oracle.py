@@ -162,6 +162,7 @@ def _pixel_loss(
     include_background,
     reduction,
     normalize,
+    element_share=None,
 ):
     """Cross entropy and focal loss: they differ in the loss of one pixel and class only."""
     parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
@@ -188,6 +189,10 @@ def _pixel_loss(
         }
         if normalize in by_unit:
             return by_unit[normalize]
+        if normalize == "focal":
+            log_p, log_q = log_probabilities(part.logits, activation)
+            factor = weights * (member if binary else 1.0)
+            return np.sum(element_share(part.target, log_p, log_q, factor, binary))
         if normalize == "weights":
             return np.sum(weights * omega * member * (1 if binary else part.target))
         return by_unit[normalize + ("_elements" if binary else "_pixels")]
@@ -294,6 +299,7 @@ def focal(
     gamma=2.0,
     alpha=None,
     pos_weight=None,
+    threshold=None,
     normalize="valid",
 ):
     """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
@@ -305,10 +311,19 @@ def focal(
         on = np.ones(classes) if alpha is None else per_class(alpha, classes)
         off = np.ones(classes) if alpha is None else 1 - on
         on = on * positive
-        loss = product(factor * on * g, np.exp(log_q) ** gamma * -log_p)
+        loss = product(factor * on * g, dimming(log_p, log_q) * -log_p)
         if binary:
-            loss = loss + product(factor * off * (1 - g), np.exp(log_p) ** gamma * -log_q)
+            loss = loss + product(factor * off * (1 - g), dimming(log_q, log_p) * -log_q)
         return loss
+
+    def dimming(log_p, log_q):
+        if threshold is None:
+            return np.exp(log_q) ** gamma
+        return np.where(np.exp(log_p) < threshold, 1.0, (np.exp(log_q) / threshold) ** gamma)
+
+    def element_share(g, log_p, log_q, factor, binary):
+        share = product(factor * g, dimming(log_p, log_q))
+        return share + product(factor * (1 - g), dimming(log_q, log_p)) if binary else share
 
     return _pixel_loss(
         logits,
@@ -322,6 +337,7 @@ def focal(
         include_background=include_background,
         reduction=reduction,
         normalize=normalize,
+        element_share=element_share,
     )
 
 
@@ -467,7 +483,7 @@ def _overlap(
             fn = fn * g
         return np.sum(w * t), np.sum(w * fp), np.sum(w * fn)
 
-    def loss_of_sums(t, fp, fn):
+    def loss_of_sums(t, fp, fn, gamma=gamma):
         hits, errors = coefficient(t, fp, fn)
         above, rest = hits + numerator, errors + denominator - numerator
         if above == 0 and rest == 0:
@@ -495,7 +511,8 @@ def _overlap(
         return _pooled_loss(*arrays, sums_of_class, loss_of_sums, weights_of_masses, **options)
 
     def loss_of_class(logits, g, w, c):
-        return loss_of_sums(*sums_of_class(logits, g, w, c))
+        power = gamma if np.isscalar(gamma) else gamma[c]
+        return loss_of_sums(*sums_of_class(logits, g, w, c), gamma=power)
 
     return _class_loss(logits, target, pixel_weights, loss_of_class, normalize=normalize, **options)
 
@@ -597,6 +614,71 @@ def mcc(
         normalize=normalize,
         covering_is_absent=True,
     )
+
+
+def unified_focal(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    ignore_index=None,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    pool="batch",
+    absent="skip",
+    symmetry="asymmetric",
+    delta=0.6,
+    gamma=0.5,
+    balance=0.5,
+):
+    """Unified focal (Yeung et al. 2021), from their formulas for each class."""
+    shared = {
+        "class_axis": class_axis,
+        "ignore_index": ignore_index,
+        "class_weights": class_weights,
+        "include_background": include_background,
+        "reduction": reduction,
+    }
+    classes = np.asarray(logits).shape[class_axis]
+    has_background = activation != "sigmoid" and classes > 1
+    soft = np.issubdtype(np.asarray(target).dtype, np.floating)
+    rare = gamma if symmetry == "symmetric" else 0.0
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        if binary:
+            loss = product(factor * delta * g, np.exp(log_q) ** rare * -log_p)
+            return loss + product(factor * (1 - delta) * (1 - g), np.exp(log_p) ** gamma * -log_q)
+        columns = [
+            product(
+                factor[:, c] * (delta if c else 1 - delta) * g[:, c],
+                np.exp(log_q[:, c]) ** (rare if c else gamma) * -log_p[:, c],
+            )
+            for c in range(classes)
+        ]
+        return np.stack(columns, axis=1)
+
+    def loss_of_class(logits, g, w, c):
+        log_p, log_q = (x[:, c] for x in log_probabilities(logits, activation))
+        p, q = np.exp(log_p), np.exp(log_q)
+        if soft:
+            tp, fp, fn = np.minimum(p, g), np.maximum(p - g, 0), np.maximum(g - p, 0)
+        else:
+            tp, fp, fn = p * g, p * (1 - g), q * g
+        errors = delta * np.sum(w * fn) + (1 - delta) * np.sum(w * fp)
+        below = np.sum(w * tp) + errors
+        loss = errors / below if below > 0 else 0.0
+        plain = has_background and c == 0 and symmetry == "asymmetric"
+        return loss if plain or loss == 0 else loss ** (1 - gamma)
+
+    arrays = (logits, target, pixel_weights)
+    entropy = _pixel_loss(*arrays, element_loss, activation=activation, normalize="valid", **shared)
+    tversky = _class_loss(
+        *arrays, loss_of_class, pool=pool, absent=absent, normalize="weights", **shared
+    )
+    return balance * entropy + (1 - balance) * tversky
 
 
 def jaccard_of_set(mistaken, g, w):
@@ -702,6 +784,7 @@ LOSSES = {
     "tversky": tversky,
     "generalized_dice": generalized_dice,
     "mcc": mcc,
+    "unified_focal": unified_focal,
     "lovasz_softmax": lovasz_softmax,
     "lovasz_hinge": lovasz_hinge,
 }

@@ -8,7 +8,7 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import ALL_CLASSES, CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
 
 each_class = pytest.mark.parametrize("name", CLASSES)
 CLASS_LOSSES = tuple(name for name in CLASSES if name not in PIXEL_LOSSES)
@@ -16,7 +16,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def make(name, **options):
-    return getattr(al, CLASSES[name])(**options)
+    return getattr(al, ALL_CLASSES[name])(**options)
 
 
 def says(argument, *words):
@@ -69,6 +69,7 @@ WRONG_OPTIONS = [
         (tuple(name for name in CLASSES if name != "lovasz_hinge"), "activation", value, ValueError)
         for value in ("tanh", "Softmax", "none")
     ],
+    (("cross_entropy", "poly"), "normalize", "focal", ValueError),
     *[
         (PIXEL_LOSSES, "normalize", value, ValueError)
         for value in ("batch", None, "Valid", "weights_pixels", "classes")
@@ -104,6 +105,9 @@ WRONG_OPTIONS = [
             ("alpha", "0.25", TypeError),
             ("alpha", (0.5, -1.0), ValueError),
             ("pos_weight", 2.0, ValueError),  # with a softmax
+            ("threshold", 0.0, ValueError),
+            ("threshold", 1.5, ValueError),
+            ("threshold", "0.5", TypeError),
         ]
     ],
     *[
@@ -159,12 +163,26 @@ WRONG_OPTIONS = [
             (-1.0, ValueError),
             (NAN, ValueError),
             ("1", TypeError),
-            ((1.0, 2.0, 3.0), TypeError),
+            ((1.0, 0.0, 3.0), ValueError),
         ]
     ],
     *[
         (("generalized_dice",), option, value, ValueError)
         for option, value in [("weighting", "cube"), ("weighting", None), ("absent", "zero")]
+    ],
+    *[
+        (("unified_focal",), option, value, error)
+        for option, value, error in [
+            ("reduction", "none", ValueError),
+            ("symmetry", "both", ValueError),
+            ("delta", 1.5, ValueError),
+            ("delta", "0.6", TypeError),
+            ("gamma", 1.0, ValueError),
+            ("gamma", -0.5, ValueError),
+            ("gamma", (0.5, 0.5, 0.5), TypeError),
+            ("balance", 1.5, ValueError),
+            ("pool", "batch+class", ValueError),
+        ]
     ],
     *[(("mcc",), "intersection", value, ValueError) for value in ("sum", None)],
     *[
@@ -203,6 +221,8 @@ def test_options_that_exclude_each_other():
         al.CrossEntropyLoss(pos_weight=2.0)
     with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
         al.FocalLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("gamma", "one number")):
+        al.TverskyLoss(gamma=(1.0, 2.0), pool="batch+class")
     with pytest.raises(ValueError, match="`fp_weight` and `fn_weight`"):
         al.TverskyLoss(fp_weight=0, fn_weight=0)
 

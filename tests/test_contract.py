@@ -8,6 +8,7 @@ import pytest
 import array_losses as al
 from tests.backends import BACKENDS
 from tests.cases import (
+    ALL_CLASSES,
     CLASSES,
     LOVASZ_LOSSES,
     OVERLAP_LOSSES,
@@ -34,7 +35,7 @@ def mixture(**options):
     return al.CrossEntropyLoss(**options) + al.JaccardLoss(activation="sigmoid", **options)
 
 
-LOSSES = {name: getattr(al, CLASSES[name]) for name in CLASSES} | {"sum": everything}
+LOSSES = {name: getattr(al, ALL_CLASSES[name]) for name in ALL_CLASSES} | {"sum": everything}
 # One (loss, shape) again and again: JAX compiles each pair anew.
 DATA = Data(ignore=(255,), seed=41)
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}
@@ -541,6 +542,7 @@ def test_what_does_not_count_may_have_any_label_and_weight(library):
 REDUCIBLE = {
     **{f"{name}": (name, {}) for name in CLASSES if name not in LOVASZ_LOSSES},
     **{f"{name}-image": (name, {"pool": "image"}) for name in CLASSES if name not in PIXEL_LOSSES},
+    "focal-normalized": ("focal", {"normalize": "focal"}),
     "cross_entropy-sum": ("cross_entropy", {"reduction": "sum"}),
     "dice-sum": ("dice", {"reduction": "sum", "absent": "keep"}),
     "dice-batch+class": ("dice", {"pool": "batch+class", "class_weights": (1.0, 2.0, 3.0)}),

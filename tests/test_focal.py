@@ -51,3 +51,50 @@ def test_pos_weight_is_a_factor_of_positives(library, dtype):
             loss = al.FocalLoss(ignore_index=9, **options)
             expected += factor * float(loss(logits, library.asarray(targets.astype(np.int64))))
     assert value == pytest.approx(expected, rel=1e-5 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_the_normalized_mean_is_weighted_by_the_focal_factor(gamma, activation, library, dtype):
+    data = Data(ignore=(255,), weights="float", seed=10)
+    logits, target, weights = library.inputs(data, dtype)
+    options = {"activation": activation, "ignore_index": 255, "reduction": "none"}
+
+    def total(loss):
+        found = loss(logits, target, pixel_weights=weights)
+        return np.sum(library.to_numpy(found).astype(np.float64))
+
+    focal = total(al.FocalLoss(gamma=gamma, **options))
+    poly = al.PolyLoss(epsilon=1.0, **options)
+    entropy = al.CrossEntropyLoss(**options)
+    value = float(
+        al.FocalLoss(gamma=gamma, normalize="focal", activation=activation, ignore_index=255)(
+            logits, target, pixel_weights=weights
+        )
+    )
+    rounding = 1e-5 if dtype == "float32" else 1e-12
+    if gamma == 0:  # every factor is 1
+        divisor = np.sum(np.where(library.to_numpy(target) == 255, 0, library.to_numpy(weights)))
+        divisor *= 3 if activation == "sigmoid" else 1
+        assert value == pytest.approx(focal / divisor, rel=rounding)
+    else:  # Poly-1 adds the mistaken probabilities to cross entropy: the factors
+        assert value == pytest.approx(focal / (total(poly) - total(entropy)), rel=rounding)
+
+
+def test_normalized_focal_of_certain_pixels_is_0(library, dtype):
+    """The weights of all pixels are 0, and so is the loss."""
+    z = library.asarray(np.array([[1e4, 0.0], [0.0, 1e4]]), dtype)
+    target = library.asarray(np.array([0, 1]))
+    for gamma in (0.5, 2.0):
+        value, gradient = al.FocalLoss(gamma=gamma, normalize="focal").value_and_grad(z, target)
+        assert float(value) == 0
+        assert not np.any(library.to_numpy(gradient))
+
+
+def test_reduced_focal_is_cross_entropy_below_its_threshold(library, dtype):
+    p = np.array([[0.2, 0.8], [0.45, 0.55], [0.6, 0.4], [0.9, 0.1]])
+    logits, target = library.asarray(np.log(p), dtype), library.asarray(np.zeros(4, np.int64))
+    loss = al.FocalLoss(gamma=1.5, threshold=0.5, reduction="none")
+    factor = np.array([1.0, 1.0, (0.4 / 0.5) ** 1.5, (0.1 / 0.5) ** 1.5])
+    found = library.to_numpy(loss(logits, target))
+    np.testing.assert_allclose(found, factor * -np.log(p[:, 0]), rtol=1e-5)

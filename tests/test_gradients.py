@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from tests import oracle
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, OVERLAP_LOSSES, SCALAR_CASES, Case, Data
+from tests.cases import ALL_CLASSES, CLASSES, OVERLAP_LOSSES, SCALAR_CASES, Case, Data
 
 # Relative to the largest entry of the gradient.
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}
@@ -134,11 +134,19 @@ SHARP = [
         for gamma in (0.0, 0.5, 1.0)
         for activation in ("softmax", "sigmoid")
     ],
+    *[
+        ("focal", {"gamma": gamma, "normalize": "focal", "activation": activation})
+        for gamma in (0.0, 0.5, 1.0, 2.0)
+        for activation in ("softmax", "sigmoid")
+    ],
+    ("focal", {"threshold": 0.4, "gamma": 0.5}),
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 3.0}),
     *[(name, {"power": 2, "absent": "keep"}) for name in OVERLAP_LOSSES],
     *[("dice", {"form": form, "absent": "keep"}) for form in ("log", "log_cosh")],
     ("mcc", {"absent": "keep", "pool": "image"}),
+    *[("unified_focal", {"symmetry": symmetry}) for symmetry in ("asymmetric", "symmetric")],
+    ("unified_focal", {"activation": "sigmoid", "gamma": 0.1, "absent": "keep"}),
     ("generalized_dice", {"absent": "keep", "pool": "image", "form": "log"}),
     ("jaccard", {"form": "log", "activation": "sigmoid", "smooth": 1.0}),
     ("dice", {"pool": "image+class", "form": "log", "class_weights": (1.0, 2.0, 0.0)}),
@@ -173,7 +181,7 @@ def test_sharp_places(name, options, place, target, torch, jax):
     z, t = PLACES[place], TARGETS[target]
     if t.dtype != np.float64:
         options = {**options, "ignore_index": 255}
-    loss = getattr(al, CLASSES[name])(**options)
+    loss = getattr(al, ALL_CLASSES[name])(**options)
     value, gradient = loss.value_and_grad(z, t)
     reference = oracle.LOSSES[name](z, t, **options)
     assert np.all(np.isfinite(gradient))
@@ -240,6 +248,7 @@ SMOOTH = [
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 2.0}),
     ("focal", {"gamma": 2.0, "alpha": 0.25}),
     ("focal", {"gamma": 0.5, "activation": "sigmoid"}),
+    ("focal", {"normalize": "focal", "gamma": 1.5}),
     ("dice", {"smooth": 1.0}),
     ("dice", {"pool": "image", "power": 2}),
     ("jaccard", {"activation": "sigmoid"}),

@@ -98,6 +98,8 @@ def options_of(draw, name, data):
         chosen["label_smoothing"] = draw(st.sampled_from([0.0, 0.1, 1.0]))
     if name == "focal":
         chosen["gamma"] = draw(st.sampled_from([0.0, 0.5, 2.0, 5.0]))
+        if draw(st.booleans()):
+            chosen["normalize"] = "focal"
         chosen["alpha"] = draw(st.none() | st.sampled_from([0.0, 0.25, 1.0]))
     if name == "generalized_dice":
         chosen["weighting"] = draw(st.sampled_from(["square", "simple", "uniform"]))

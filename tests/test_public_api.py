@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from tests.cases import CLASSES, PIXEL_LOSSES, POOLING_LOSSES
+from tests.cases import ALL_CLASSES, PIXEL_LOSSES, POOLING_LOSSES
 
 COMMON = {
     "class_axis": 1,
@@ -47,6 +47,7 @@ DEFAULTS = {
         "gamma": 2.0,
         "alpha": None,
         "pos_weight": None,
+        "threshold": None,
         "normalize": "valid",
     },
     "dice": OVERLAP,
@@ -59,6 +60,15 @@ DEFAULTS = {
         "absent": "skip",
         "normalize": "weights",
         "intersection": "l1",
+    },
+    "unified_focal": {
+        "activation": "softmax",
+        "pool": "batch",
+        "absent": "skip",
+        "symmetry": "asymmetric",
+        "delta": 0.6,
+        "gamma": 0.5,
+        "balance": 0.5,
     },
     "lovasz_softmax": {
         "activation": "softmax",
@@ -78,15 +88,16 @@ FULL = {
     "tversky": {"fp_weight": 0.3, "fn_weight": 0.7, "gamma": 0.75},
     "generalized_dice": {"weighting": "simple", "absent": "keep"},
     "mcc": {"absent": "zero", "normalize": "classes"},
+    "unified_focal": {"symmetry": "symmetric", "gamma": 0.25},
     "lovasz_softmax": {"activation": None},
     "lovasz_hinge": {"absent": "zero"},
 }
 
-each_class = pytest.mark.parametrize("name", CLASSES)
+each_class = pytest.mark.parametrize("name", ALL_CLASSES)
 
 
 def class_of(name):
-    return getattr(al, CLASSES[name])
+    return getattr(al, ALL_CLASSES[name])
 
 
 def function_of(name):
@@ -105,7 +116,7 @@ def test_names():
     assert al.__all__ == sorted(set(al.__all__))
     for name in al.__all__:
         assert not inspect.ismodule(getattr(al, name))
-    expected = {*CLASSES.values(), *(f"{name}_loss" for name in CLASSES)}
+    expected = {*ALL_CLASSES.values(), *(f"{name}_loss" for name in ALL_CLASSES)}
     assert expected <= set(al.__all__)
     assert al.__version__.count(".") == 2
 
@@ -116,7 +127,7 @@ def test_public_things_are_documented(name):
     text = inspect.getdoc(thing)
     assert text.splitlines()[0].endswith(".")
     assert "Parameters\n---" in text or "See Also\n---" in text or name == "Loss"
-    if name in CLASSES.values():
+    if name in ALL_CLASSES.values():
         assert "References\n---" in text or "Notes\n---" in text
         assert ">>>" in text
         for field in dataclasses.fields(thing):
@@ -161,7 +172,7 @@ def test_function_passes_every_option_on(name):
         "intersection": "product",
         "fp_weight": 0.3,
         "fn_weight": 0.9,
-        "gamma": 1.5,
+        "gamma": 0.75,
         "alpha": 0.3,
         "normalize": "all",
         "label_smoothing": 0.2,
@@ -171,9 +182,13 @@ def test_function_passes_every_option_on(name):
         "epsilon": 2.0,
         "form": "log",
         "weighting": "simple",
+        "threshold": 0.3,
+        "symmetry": "symmetric",
+        "delta": 0.2,
+        "balance": 0.7,
     }
     options = {key: options[key] for key in COMMON | DEFAULTS[name]}
-    if name not in PIXEL_LOSSES:
+    if name not in PIXEL_LOSSES and "normalize" in options:
         options["normalize"] = "classes"
     if name in POOLING_LOSSES:
         options["absent"] = "keep"
@@ -191,7 +206,7 @@ def test_function_passes_every_option_on(name):
 
 @pytest.mark.parametrize("call", ["__call__", "value_and_grad"])
 def test_calls_have_one_signature(call):
-    for kind in (*(class_of(name) for name in CLASSES), al.WeightedSum):
+    for kind in (*(class_of(name) for name in ALL_CLASSES), al.WeightedSum):
         parameters = list(inspect.signature(getattr(kind, call)).parameters.values())[1:]
         assert [one.name for one in parameters] == [
             "logits",
@@ -227,8 +242,8 @@ def test_scores_have_one_signature():
 # --- objects --------------------------------------------------------------------------------------
 
 OBJECTS = {
-    **{name: lambda name=name: class_of(name)() for name in CLASSES},
-    **{f"{name}-full": lambda name=name: full(name) for name in CLASSES},
+    **{name: lambda name=name: class_of(name)() for name in ALL_CLASSES},
+    **{f"{name}-full": lambda name=name: full(name) for name in ALL_CLASSES},
     "sum": lambda: full("dice") + 0.5 * full("focal") + -2.0 * al.LovaszHingeLoss(),
 }
 
@@ -260,8 +275,8 @@ def test_objects_are_frozen(name):
 
 
 def test_losses_of_other_classes_are_not_equal():
-    objects = {class_of(name)() for name in CLASSES}
-    assert len(objects) == len(CLASSES)
+    objects = {class_of(name)() for name in ALL_CLASSES}
+    assert len(objects) == len(ALL_CLASSES)
     assert all(isinstance(one, al.Loss) for one in objects)
 
 
@@ -289,7 +304,7 @@ def test_ways_to_write_a_sum():
 def test_a_sum_is_the_sum():
     rng = np.random.default_rng(92)
     logits, target = rng.normal(size=(2, 3, 4)), rng.integers(3, size=(2, 4))
-    losses = [class_of(name)() for name in CLASSES]
+    losses = [class_of(name)() for name in ALL_CLASSES]
     total = sum((i + 1.0) * loss for i, loss in enumerate(losses))
     value, gradient = total.value_and_grad(logits, target)
     pairs = [loss.value_and_grad(logits, target) for loss in losses]

@@ -20,6 +20,7 @@ HARD = Data(spatial=(2, 3), ignore=(255,), weights="float", seed=101)
 SOFT = Data(spatial=(2, 3), target="soft", weights="float", seed=102)
 TABLE = {
     **{name: (getattr(al, CLASSES[name])(ignore_index=255), HARD) for name in CLASSES},
+    "unified_focal": (al.UnifiedFocalLoss(ignore_index=255, gamma=0.3), HARD),
     "sum": (
         al.CrossEntropyLoss(ignore_index=255, class_weights=(1, 2, 3), label_smoothing=0.1)
         + 0.5 * al.DiceLoss(ignore_index=255, activation="sigmoid", pool="image"),

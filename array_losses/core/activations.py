@@ -100,7 +100,9 @@ class Softmax(Activation):
             top = classes[None, :, None] == best
             peak = xp.sum(xp.where(top, logits, 0.0), axis=1, keepdims=True)
             self.shifted = logits - peak
-            self.exp = xp.exp(self.shifted)
+            # At the top it is 1 (NaN, if that is) and flat: what is steep in 1 - p must not pass
+            # through it, where it would cancel.
+            self.exp = xp.where(top, 1.0 + 0.0 * peak, xp.exp(self.shifted))
             self.others = xp.sum(xp.where(top, 0.0, self.exp), axis=1, keepdims=True)
         else:
             self.shifted = logits - xp.max(logits, axis=1, keepdims=True)

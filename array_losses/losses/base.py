@@ -235,9 +235,9 @@ class WeightedSum(Criterion):
                 raise TypeError(msg)
         object.__setattr__(self, "losses", tuple(loss for _, loss in flat))
         object.__setattr__(self, "weights", tuple(weight for weight, _ in flat))
-        losses: Any = self.losses
-        if any(loss.reduction == "none" for loss in losses):
-            kinds = {(loss.reduction, loss.mapped, loss.per_image) for loss in losses}
+        formulas = [formula for loss in self.losses for _, formula in loss.terms()]
+        if any(formula.reduction == "none" for formula in formulas):
+            kinds = {(one.reduction, one.mapped, one.per_image) for one in formulas}
             if len(kinds) > 1:
                 msg = (
                     '`reduction` must be "none" in all losses of a sum or in none, and then all '
@@ -247,5 +247,9 @@ class WeightedSum(Criterion):
 
     def terms(self) -> Terms:
         """Return the losses with their weights, those of weight 0 left out."""
-        pairs: Any = tuple(zip(self.weights, self.losses, strict=True))
-        return tuple(pair for pair in pairs if pair[0] != 0.0) or pairs[:1]
+        pairs = [
+            (weight * own, formula)
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+            for own, formula in loss.terms()
+        ]
+        return tuple(pair for pair in pairs if pair[0] != 0.0) or tuple(pairs[:1])

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.namespace import Array
+from array_losses.core.formula import Fraction, Totals, divide
+from array_losses.core.namespace import Array, Namespace
 from array_losses.core.outcomes import Outcome
+from array_losses.core.pixels import Pixels
 from array_losses.losses.base import PerClass
 from array_losses.losses.pixel_mean import Normalize, Numbers, SidedLoss, numbers, product
 
-__all__ = ["FocalLoss"]
+__all__ = ["FocalLoss", "FocalNormalize"]
+
+FocalNormalize: TypeAlias = Normalize | Literal["focal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +32,9 @@ class FocalLoss(SidedLoss):
     ----------
     class_axis, ignore_index, class_weights, include_background, reduction, activation
         As for `CrossEntropyLoss`.
-    normalize : {"valid", "weights", "all", "valid_pixels", ..., "all_elements"}
-        As for `CrossEntropyLoss`, but by default the summed pixel weights.
+    normalize : {"valid", "weights", "all", "valid_pixels", ..., "all_elements", "focal"}
+        As for `CrossEntropyLoss`, but by default the summed pixel weights. "focal": those times
+        :math:`(1 - p_t)^\\gamma`, the normalised focal loss; this divisor is differentiated too.
     gamma : number >= 0 or sequence of one a class, default 2
         How strongly sure pixels are weighed down.
     alpha : number >= 0 or sequence of one a class, optional
@@ -36,6 +42,9 @@ class FocalLoss(SidedLoss):
         factor on the pixel's class. Never in the divisor.
     pos_weight : number or sequence of one a class, optional
         A further factor of positives alone, for sigmoid.
+    threshold : number above 0 and up to 1, optional
+        The reduced focal loss: outcomes less probable than this are not weighed down at all, the
+        others by :math:`((1 - p_t) / t)^\gamma`, with t the threshold.
 
     Raises
     ------
@@ -49,7 +58,9 @@ class FocalLoss(SidedLoss):
     References
     ----------
     T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal Loss for Dense Object Detection",
-    ICCV 2017.
+    ICCV 2017. K. Sofiiuk, O. Barinova, A. Konushin, "AdaptIS: Adaptive Instance Selection Network",
+    ICCV 2019 (normalised). N. Sergievskiy, A. Ponamarev, "Reduced Focal Loss: 1st Place Solution to
+    xView Object Detection in Satellite Imagery", 2019 (reduced).
 
     Examples
     --------
@@ -60,9 +71,10 @@ class FocalLoss(SidedLoss):
     0.173287
     """
 
-    normalize: Normalize = "valid"
+    normalize: FocalNormalize = "valid"  # type: ignore[assignment]
     gamma: PerClass = 2.0
     alpha: PerClass | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -72,6 +84,23 @@ class FocalLoss(SidedLoss):
             highest = 1.0 if self.activation == "sigmoid" else float("inf")
             alpha = options.per_class_or_number("alpha", self.alpha, highest=highest)
             self._set(alpha=alpha)
+        if self.threshold is not None:
+            self._set(
+                threshold=options.number("threshold", self.threshold, highest=1.0, lowest=0.0)
+            )
+            if self.threshold == 0.0:
+                msg = "`threshold` must be above 0, got 0.0."
+                raise ValueError(msg)
+
+    @property
+    def divisors(self) -> tuple[str, ...]:
+        """The values that `normalize` may have."""
+        return (*super().divisors, "focal")
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether no logit moves the divisor of the mean."""
+        return self.normalize != "focal" or self.reduction != "mean"
 
     def per_class_options(self) -> tuple[str, ...]:
         """Return the names of further options that may hold one number a class."""
@@ -98,24 +127,79 @@ class FocalLoss(SidedLoss):
 
     def rate(self, outcome: Outcome) -> Array | float:
         """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p))."""
-        xp, at = outcome.pixels.xp, outcome.activation
-        # Near p = 1 the quotient tends to -1; where both are 0 it may be anything finite. Near
+        xp = outcome.pixels.xp
+        # Near p = 1, log p / (1 - p) tends to -1; where both are 0 it may be anything finite. Near
         # p = 0, p log p tends to 0.
         log_p = xp.clip(outcome.log_p, min=-1e30)
-        quotient = log_p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
-        return -self._dimming(outcome) * (1.0 - self._gamma(outcome) * at.p * quotient)
+        dimming = self._dimming(outcome)
+        return -dimming - self._dimming_rate(outcome, dimming) * log_p
 
-    def _gamma(self, outcome: Outcome) -> Array | float:
+    def divisor(self, pixels: Pixels) -> Array:
+        """Return the weight of a block in the divisor of the mean, (1, 1)."""
+        if self.normalize != "focal":
+            return super().divisor(pixels)
+        xp, total = pixels.xp, None
+        for outcome in self.outcomes(pixels):
+            each = xp.sum(outcome.weighted(self._counted(outcome), self._dimming(outcome)))
+            total = each if total is None else total + each
+        return xp.reshape(total, (1, 1))
+
+    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+        """Return the sum of the losses and, for the mean, its divisor."""
+        losses, divisor = super().value(xp, totals)
+        if self.pixelwise:
+            return losses, divisor
+        return divide(xp, losses, divisor), None
+
+    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d loss / d summed losses and, where logits move it, d loss / d divisor."""
+        if self.pixelwise:
+            return super().rates(xp, totals, d)
+        losses, divisor = (total[0, 0] for total in totals)
+        by_losses = divide(xp, d, divisor)
+        return by_losses, -by_losses * divide(xp, losses, divisor)
+
+    def slope(self, pixels: Pixels, rates: Totals) -> Array:
+        """Return d loss / d logits; `rates` may also hold a map over the pixels."""
+        total = super().slope(pixels, rates[:1])
+        if len(rates) == 1:
+            return total
+        for outcome in self.outcomes(pixels):
+            rate = self._dimming_rate(outcome, self._dimming(outcome)) * rates[1]
+            total = total + outcome.backward(outcome.weighted(self._counted(outcome), rate))
+        return total
+
+    def _counted(self, outcome: Outcome) -> Array | float:
+        """Return 1 for each outcome that counts in the divisor, whatever its class weighs."""
+        pixels = outcome.pixels
+        counted = 1.0 if pixels.exclusive else self.foreground(pixels.num_classes)
+        return outcome.choose(counted, counted)
+
+    def gammas(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
+        """Return gamma where the class is there, and where not, one a class or one for all."""
         gamma = numbers(self.gamma)
-        return outcome.choose(gamma, gamma)
+        return gamma, gamma
 
     def _dimming(self, outcome: Outcome) -> Array:
-        """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0."""
+        """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0; 1 below the threshold."""
         xp, not_p = outcome.pixels.xp, outcome.activation.not_p
+        if self.threshold is not None:
+            not_p = not_p / self.threshold
         if isinstance(self.gamma, float) and self.gamma in (1.0, 2.0):
-            return not_p if self.gamma == 1.0 else not_p * not_p
-        gamma = self._gamma(outcome)
-        sure = not_p == 0.0
-        power = xp.exp(gamma * xp.log(xp.where(sure, 1.0, not_p)))
-        at_zero = xp.astype(gamma * xp.ones_like(not_p) == 0.0, not_p.dtype)
-        return xp.where(sure, at_zero, power)
+            power = not_p if self.gamma == 1.0 else not_p * not_p
+        else:
+            gamma = outcome.choose(*self.gammas(outcome.pixels))
+            sure = not_p == 0.0
+            power = xp.exp(gamma * xp.log(xp.where(sure, 1.0, not_p)))
+            at_zero = xp.astype(gamma * xp.ones_like(not_p) == 0.0, not_p.dtype)
+            power = xp.where(sure, at_zero, power)
+        if self.threshold is None:
+            return power
+        return xp.where(outcome.activation.p < self.threshold, 1.0, power)
+
+    def _dimming_rate(self, outcome: Outcome, dimming: Array) -> Array:
+        """Return d (1 - p)^gamma / d log p = -gamma p (1 - p)^(gamma - 1)."""
+        xp, at = outcome.pixels.xp, outcome.activation
+        quotient = at.p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
+        rate = -dimming * outcome.choose(*self.gammas(outcome.pixels)) * quotient
+        return rate if self.threshold is None else xp.where(at.p < self.threshold, 0.0, rate)

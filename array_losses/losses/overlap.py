@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.formula import Totals, divide
-from array_losses.core.namespace import Array, Namespace
+from array_losses.core.namespace import Array, Namespace, device
 from array_losses.core.pixels import Pixels
-from array_losses.losses.base import Activation
+from array_losses.losses.base import Activation, PerClass
 from array_losses.losses.class_mean import ClassLoss, Pool
 from array_losses.losses.confusion import Intersection, Power, counts, counts_slope
 
@@ -64,9 +65,8 @@ class _OverlapLoss(ClassLoss):
         """The factors a of the false positives and b of the false negatives."""
         return 1.0, 1.0
 
-    @property
-    def exponent(self) -> float:
-        """The power to which the loss of a class is raised."""
+    def exponents(self, num_classes: int) -> float | tuple[float, ...]:
+        """Return the power to which the loss of a class is raised, one for all or one a class."""
         return 1.0
 
     def totals(self, pixels: Pixels) -> Totals:
@@ -87,7 +87,8 @@ class _OverlapLoss(ClassLoss):
         """Return the loss of each class, 0 for 0 / 0."""
         linear, coefficient = self._linear(xp, *self._fraction(xp, totals))
         loss, _ = self._formed(xp, linear, coefficient)
-        return loss if self.exponent == 1.0 else _power(xp, loss, self.exponent)[0]
+        exponents = self.exponents(loss.shape[1])
+        return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
 
     def _fraction(self, xp: Namespace, totals: Totals) -> tuple[Array, Array, Array]:
         """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
@@ -130,8 +131,9 @@ class _OverlapLoss(ClassLoss):
         linear, coefficient = self._linear(xp, hits, denominator, errors)
         loss, steepness = self._formed(xp, linear, coefficient)
         d = d * steepness
-        if self.exponent != 1.0:
-            d = d * _power(xp, loss, self.exponent)[1]
+        exponents = self.exponents(loss.shape[1])
+        if exponents != 1.0:
+            d = d * _power(xp, loss, exponents)[1]
         a, b = self.error_weights
         by_hits = -self.hits * linear
         by_errors = divide(xp, hits, denominator)
@@ -150,8 +152,11 @@ class _OverlapLoss(ClassLoss):
         )
 
 
-def _power(xp: Namespace, x: Array, exponent: float) -> tuple[Array, Array]:
+def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
     """Return x ** exponent and its derivative, both 0 where x is 0, or as good as 0, or below."""
+    exponent: Any = exponents
+    if isinstance(exponents, tuple):
+        exponent = xp.asarray(list(exponents), dtype=x.dtype, device=device(x))[None, :]
     low = x < _NEXT_TO_0
     kept = xp.where(low, 1.0, x)
     power = xp.exp(exponent * xp.log(kept))
@@ -285,7 +290,7 @@ class TverskyLoss(_OverlapLoss):
     fp_weight, fn_weight : numbers >= 0, default 0.5
         The weights a of false positives and b of false negatives; not both 0. With 0.5 and 0.5 it
         is the Dice loss, with 1 and 1 the Jaccard loss (without smoothing).
-    gamma : number > 0, default 1
+    gamma : number > 0 or sequence of one a class, default 1
         The power to which the loss of each class is raised: the focal Tversky loss. The paper's
         :math:`\gamma` is the inverse, 4/3 for an exponent of ``gamma=0.75`` here.
 
@@ -315,7 +320,7 @@ class TverskyLoss(_OverlapLoss):
 
     fp_weight: float = 0.5
     fn_weight: float = 0.5
-    gamma: float = 1.0
+    gamma: PerClass = 1.0
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -325,9 +330,12 @@ class TverskyLoss(_OverlapLoss):
         if self.fp_weight == self.fn_weight == 0.0:
             msg = "`fp_weight` and `fn_weight` must not both be 0."
             raise ValueError(msg)
-        self._set(gamma=options.non_negative("gamma", self.gamma))
-        if self.gamma == 0.0:
-            msg = "`gamma` must be above 0, got 0.0."
+        self._set(gamma=options.per_class_or_number("gamma", self.gamma))
+        if self.gamma == 0.0 or (isinstance(self.gamma, tuple) and 0.0 in self.gamma):
+            msg = f"`gamma` must be above 0, got {self.gamma}."
+            raise ValueError(msg)
+        if isinstance(self.gamma, tuple) and self.over_classes:
+            msg = f"`gamma` must be one number with pool={self.pool!r}, got {self.gamma}."
             raise ValueError(msg)
 
     @property
@@ -335,10 +343,13 @@ class TverskyLoss(_OverlapLoss):
         """The factors of the false positives and the false negatives."""
         return self.fp_weight, self.fn_weight
 
-    @property
-    def exponent(self) -> float:
-        """The power to which the loss of a class is raised."""
-        return self.gamma
+    def per_class_options(self) -> tuple[str, ...]:
+        """Return the names of further options that may hold one number a class."""
+        return ("gamma",)
+
+    def exponents(self, num_classes: int) -> float | tuple[float, ...]:
+        """Return the power to which the loss of a class is raised, one for all or one a class."""
+        return tuple(self.gamma) if isinstance(self.gamma, Sequence) else self.gamma
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,11 +48,20 @@ class PixelLoss(Loss):
         """Check the options."""
         super().__post_init__()
         options.choice("activation", self.activation, ("softmax", "sigmoid", None))
-        options.choice("normalize", self.normalize, _NORMALIZE)
+        options.choice("normalize", self.normalize, self.divisors)
 
     additive = True
     per_image = False
-    pixelwise = True
+
+    @property
+    def divisors(self) -> tuple[str, ...]:
+        """The values that `normalize` may have."""
+        return _NORMALIZE
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether no logit moves the divisor of the mean."""
+        return True
 
     @property
     def mapped(self) -> bool:

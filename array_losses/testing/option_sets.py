@@ -185,6 +185,8 @@ _FOCAL: tuple[Row, ...] = (
     ({"gamma": (0.0, 0.5, 1.0, 3.0), "alpha": (1.0, 0.25, 0.5, 2.0)}, "labels"),
     ({"activation": "sigmoid", "alpha": 0.25, "normalize": "weights"}, "binary mask"),
     ({"activation": "sigmoid", "pos_weight": 3.0, "normalize": "valid_pixels"}, "labels"),
+    ({"normalize": "focal", "gamma": 1.5}, "soft, pixel weights"),
+    ({"normalize": "focal", "threshold": 0.4}, "labels, logits up to 300"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _TVERSKY: tuple[Row, ...] = (
@@ -209,6 +211,11 @@ _MCC: tuple[Row, ...] = (
     ({"intersection": "product"}, "soft, pixel weights"),
     ({}, "labels, logits up to 300"),
 )
+_UNIFIED: tuple[Row, ...] = (
+    ({"symmetry": "symmetric", "gamma": 0.2, "delta": 0.7}, "labels, logits up to 300"),
+    ({"balance": 0.8, "pool": "image", "absent": "keep"}, "labels, classes absent"),
+    ({"gamma": 0.0}, "labels, no spatial axis"),
+)
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
     ({"absent": "skip"}, "labels, no spatial axis"),
@@ -227,6 +234,7 @@ _TABLE: dict[str, tuple[Row, ...]] = {
     "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_TVERSKY),
     "GeneralizedDiceLoss": (*_EVERY, *_ACTIVATED, *_GENERALIZED),
     "MCCLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_MCC),
+    "UnifiedFocalLoss": (*_EVERY, *_ACTIVATED, *_UNIFIED),
     "LovaszSoftmaxLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_LOVASZ),
     "LovaszHingeLoss": (*_EVERY, *_POOLED, *_LOVASZ, *_HINGE),
 }
