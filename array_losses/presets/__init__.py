@@ -1,9 +1,11 @@
 """Presets: other libraries' losses by their names, options and numbers, on every framework."""
 
 from array_losses.presets import (
+    keras,
     kornia,
     lovasz,
     monai,
+    nnunet,
     optax,
     smp,
     toolbelt,
@@ -11,4 +13,15 @@ from array_losses.presets import (
     torchvision,
 )
 
-__all__ = ["kornia", "lovasz", "monai", "optax", "smp", "toolbelt", "torch", "torchvision"]
+__all__ = [
+    "keras",
+    "kornia",
+    "lovasz",
+    "monai",
+    "nnunet",
+    "optax",
+    "smp",
+    "toolbelt",
+    "torch",
+    "torchvision",
+]

@@ -97,18 +97,24 @@ class Translation:
 
     def plus(self, other: Translation) -> Said:
         """Return the sum with another; as one of our sums if both see the same arrays alike."""
-        same = ("logits", "target", "pixel_weights", "reshape", "back", "power", "offset")
+        same = ("logits", "target", "pixel_weights", "reshape", "back")
         alike = all(getattr(self, name) is getattr(other, name) for name in same)
-        plain = isinstance(self.scale, float | int) and isinstance(other.scale, float | int)
-        if not (alike and plain):
+        numbers = (self.scale, other.scale, self.offset, other.offset)
+        plain = all(isinstance(one, float | int) for one in numbers)
+        if not (alike and plain and self.power == other.power == 1.0):
             return Sum(self, other)
         both = self.scale * self.criterion + other.scale * other.criterion
-        return replace(self, criterion=both, scale=1.0)
+        return replace(self, criterion=both, scale=1.0, offset=self.offset + other.offset)
 
     def before(self, back: Callable[[Array], Array]) -> Translation:
         """Return the same with one more step from d loss / d logits to that of the prediction."""
         mine = self.back
         return replace(self, back=lambda grad: back(mine(grad)))
+
+    def reshaped(self, last: Callable[[Array], Array]) -> Translation:
+        """Return the same with one more step from our map to the other library's."""
+        mine = self.reshape
+        return replace(self, reshape=lambda x: last(mine(x)))
 
     def _placed(self, value: Array) -> Array:
         value = self._scaled(value)

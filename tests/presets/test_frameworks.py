@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from array_losses.presets import kornia, optax, torch
+from array_losses.presets import (
+    keras,
+    kornia,
+    lovasz,
+    monai,
+    nnunet,
+    optax,
+    smp,
+    toolbelt,
+    torch,
+    torchvision,
+)
 from tests.presets.options import Bound, Data
 
 RNG = Data(21)
@@ -11,9 +22,11 @@ LOGITS, LABELS = RNG.logits(2, 3, 4, 5), RNG.labels(3, 2, 4, 5, ignored=255)
 CLEAN = RNG.labels(3, 2, 4, 5)
 ONE_HOT = np.eye(3)[CLEAN].transpose(0, 3, 1, 2)
 BITS, WEIGHT = RNG.bits(2, 3, 4, 5), RNG.probabilities(4, 5)
+ONE = LABELS[:, None].astype(np.float64)  # labels with an axis of one class, as floats
+P = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
 LAST = np.moveaxis(LOGITS, 1, -1), np.moveaxis(ONE_HOT, 1, -1)
 
-# A preset and its arrays; the prediction is the first.
+# A preset and its arrays; of Keras the prediction is the second, otherwise the first.
 PRESETS = {
     "torch-labels": (
         torch.CrossEntropyLoss([1.0, 2.0, 3.0], ignore_index=255),
@@ -36,8 +49,68 @@ PRESETS = {
         (LOGITS, BITS),
     ),
     "kornia-lovasz": (kornia.LovaszSoftmaxLoss([1, 2, 3]), (LOGITS, CLEAN)),
+    "monai-dice": (
+        monai.DiceLoss(False, True, softmax=True, weight=[1.0, 2.0], ignore_index=255),
+        (LOGITS, ONE),
+    ),
+    "monai-one-hot": (
+        monai.DiceLoss(sigmoid=True, jaccard=True, ignore_index=1, reduction="none"),
+        (LOGITS, ONE_HOT),
+    ),
+    "monai-generalized": (monai.GeneralizedDiceLoss(softmax=True), (LOGITS, ONE_HOT)),
+    "monai-focal": (
+        monai.FocalLoss(False, True, weight=[1.0, 2.0], reduction="sum", ignore_index=255),
+        (LOGITS, ONE),
+    ),
+    "monai-softmax": (
+        monai.FocalLoss(to_onehot_y=True, alpha=0.25, use_softmax=True, ignore_index=255),
+        (LOGITS, ONE),
+    ),
+    "monai-ce": (monai.DiceCELoss(softmax=True), (LOGITS, ONE_HOT)),
+    "monai-both": (monai.DiceFocalLoss(softmax=True), (LOGITS, ONE_HOT)),
+    "smp-dice": (smp.DiceLoss("multiclass", [0, 2], ignore_index=255), (LOGITS, LABELS)),
+    "smp-tversky": (
+        smp.TverskyLoss("multilabel", log_loss=True, gamma=0.75, ignore_index=255),
+        (LOGITS, BITS),
+    ),
+    "smp-focal": (
+        smp.FocalLoss("multiclass", 0.25, ignore_index=255, from_logits=False),
+        (P, LABELS),
+    ),
+    "smp-lovasz": (smp.LovaszLoss("multiclass", ignore_index=255), (LOGITS, LABELS)),
+    "smp-hinge": (smp.LovaszLoss("multilabel", per_image=True), (LOGITS, BITS)),
+    "smp-ce": (smp.SoftCrossEntropyLoss(smooth_factor=0.1, ignore_index=255), (LOGITS, LABELS)),
+    "smp-bce": (smp.SoftBCEWithLogitsLoss(ignore_index=0, smooth_factor=0.1), (LOGITS, BITS)),
+    "toolbelt-jaccard": (toolbelt.JaccardLoss("multiclass", log_loss=True), (LOGITS, CLEAN)),
+    "toolbelt-focal": (
+        toolbelt.BinaryFocalLoss(0.25, ignore_index=255, class_weights=[1, 2, 3]),
+        (LOGITS, LABELS),
+    ),
+    "toolbelt-map": (
+        toolbelt.BinaryFocalLoss(0.25, ignore_index=255, reduction="none"),
+        (LOGITS, LABELS),
+    ),
+    "torchvision-focal": (Bound(torchvision.sigmoid_focal_loss), (LOGITS, BITS)),
+    "lovasz-lovasz": (Bound(lovasz.lovasz_softmax, classes=[0, 2], ignore=255), (P, LABELS)),
+    "lovasz-hinge": (Bound(lovasz.lovasz_hinge), (LOGITS[:, 0], CLEAN // 2)),
+    "keras-dice": (keras.Dice(axis=(1, 2)), (LAST[1], np.moveaxis(P, 1, -1))),
+    "keras-tversky": (keras.Tversky(0.3, 0.7), (LAST[1], np.moveaxis(P, 1, -1))),
+    "keras-ce": (
+        keras.CategoricalCrossentropy(label_smoothing=0.1),
+        (LAST[1], np.moveaxis(P, 1, -1)),
+    ),
+    "keras-sparse": (
+        keras.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255),
+        (LABELS, LAST[0]),
+    ),
+    "keras-binary": (keras.BinaryCrossentropy(), (LAST[1], np.moveaxis(P, 1, -1))),
+    "keras-focal": (keras.BinaryFocalCrossentropy(from_logits=True, reduction=None), LAST[::-1]),
+    "nnunet-dice": (nnunet.SoftDiceLoss("softmax", do_bg=False), (LOGITS, CLEAN[:, None])),
+    "nnunet-ce": (nnunet.DC_and_CE_loss({}, {}, ignore_label=255), (LOGITS, ONE)),
+    "nnunet-bce": (nnunet.DC_and_BCE_loss({}, {}, use_ignore_label=True), (LOGITS[:, :2], BITS)),
     "kornia-hinge": (kornia.LovaszHingeLoss(), (LOGITS[:, :1], CLEAN // 2)),
 }
+COMPILED = ("torch-labels", "kornia-macro", "monai-ce", "smp-focal", "nnunet-ce", "keras-sparse")
 SORTS = ("lovasz", "hinge")
 
 
@@ -67,11 +140,12 @@ def test_runs_under_jit(jax, name):
     np.testing.assert_allclose(found, preset(*arrays), rtol=1e-12)
     if preset.translate(*arrays).is_number:
         _, expected = preset.value_and_grad(*arrays)
-        found = jax.jit(jax.grad(preset.__call__))(*arrays)
+        of_prediction = 1 if name.startswith("keras") else 0
+        found = jax.jit(jax.grad(preset.__call__, argnums=of_prediction))(*arrays)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_runs_under_compile(torch, name):
     preset, arrays = PRESETS[name]
     arrays = [torch.from_numpy(np.array(x)) for x in arrays]
