@@ -45,7 +45,7 @@ EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
 
 # Test files that need several frameworks at once, or that are about a command as a whole.
 TOGETHER = tuple(
-    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare")
+    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare", "bench")
 )
 # What the losses compute, whatever the versions.
 FORMULAS = tuple(
@@ -58,11 +58,29 @@ FORMULAS = tuple(
         "focal",
         "overlap",
         "correlation",
+        "unified_focal",
         "lovasz",
+        "boundary",
     )
 )
 # Pages whose examples import PyTorch or JAX.
 FRAMEWORK_EXAMPLES = ("README.md", "docs/frameworks.md", "array_losses/frameworks")
+# What the losses of the extra `presets` import.
+PRESETS_NEED = (
+    "absl-py",
+    "chex",
+    "h5py",
+    "huggingface-hub",
+    "kornia-rs",
+    "ml-dtypes",
+    "namex",
+    "optree",
+    "pillow",
+    "requests",
+    "rich",
+    "scipy",
+    "tqdm",
+)
 DOCTEST = ("--doctest-modules", "--doctest-glob=*.md", "-o", "addopts=--import-mode=importlib")
 WORKERS = ("-n", "2")
 
@@ -133,6 +151,20 @@ def agreement(session: nox.Session) -> None:
     session.run("array-losses", "compare", "--steps", "3", "--output", str(picture))
     if not picture.exists():
         session.error("array-losses compare wrote no picture")
+
+
+@nox.session
+def presets(session: nox.Session) -> None:
+    """Presets against the libraries whose names they have, at the versions of the extra `presets`.
+
+    These come without their dependencies, which would bring torchvision's operators and another
+    PyTorch; what their losses import is installed by name.
+    """
+    session.install("-e", ".[test,jax]", TORCH, *PRESETS_NEED)
+    session.install("--no-deps", *PYPROJECT["project"]["optional-dependencies"]["presets"])
+    env = backends("numpy", "torch", "jax") | jax_cache(session)
+    env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
+    session.run("pytest", "tests/presets", *session.posargs, env=env)
 
 
 @nox.session
@@ -209,6 +241,19 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
     session.run("coverage", "combine")
     session.run("coverage", "report")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time and memory beside the peers; `nox -s bench -- --quick` passes options to the command.
+
+    The machine should be idle. segmentation-models-pytorch is installed without what it asks for:
+    torchvision has no build for this PyTorch on every machine, and the losses do not need it.
+    """
+    session.install("-e", ".[test,bench]", TORCH)
+    session.install("--no-deps", "segmentation-models-pytorch>=0.6")
+    session.run("pytest", "tests/benchmarks")
+    session.run("array-losses", "bench", *session.posargs)
 
 
 WHERE = """

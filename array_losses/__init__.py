@@ -1,6 +1,8 @@
 """Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays, each written once."""
 
+from array_losses.distance_maps import signed_distance_map, unet_weight_map
 from array_losses.functional import (
+    boundary_loss,
     cross_entropy_loss,
     dice_loss,
     focal_loss,
@@ -14,6 +16,7 @@ from array_losses.functional import (
     unified_focal_loss,
 )
 from array_losses.losses.base import Loss, WeightedSum
+from array_losses.losses.boundary import BoundaryLoss
 from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
 from array_losses.losses.focal import FocalLoss
@@ -25,6 +28,7 @@ from array_losses.scores import dice_coefficient, jaccard_index
 __version__ = "0.1.0"
 
 __all__ = [
+    "BoundaryLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "FocalLoss",
@@ -38,6 +42,7 @@ __all__ = [
     "TverskyLoss",
     "UnifiedFocalLoss",
     "WeightedSum",
+    "boundary_loss",
     "cross_entropy_loss",
     "dice_coefficient",
     "dice_loss",
@@ -49,6 +54,8 @@ __all__ = [
     "lovasz_softmax_loss",
     "mcc_loss",
     "poly_loss",
+    "signed_distance_map",
     "tversky_loss",
+    "unet_weight_map",
     "unified_focal_loss",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from array_losses.core.namespace import ArrayT
 from array_losses.losses.base import Activation, PerClass, Reduction
+from array_losses.losses.boundary import BoundaryLoss
 from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Pool
 from array_losses.losses.confusion import Intersection, Power
 from array_losses.losses.correlation import MCCLoss
@@ -25,6 +26,7 @@ from array_losses.losses.pixel_mean import Normalize
 from array_losses.losses.unified_focal import Symmetry, UnifiedFocalLoss
 
 __all__ = [
+    "boundary_loss",
     "cross_entropy_loss",
     "dice_loss",
     "focal_loss",
@@ -431,6 +433,40 @@ def mcc_loss(
         normalize=normalize,
         activation=activation,
         intersection=intersection,
+    )
+    return loss(logits, target, pixel_weights=pixel_weights)
+
+
+def boundary_loss(
+    logits: ArrayT,
+    target: Any,
+    /,
+    *,
+    pixel_weights: Any = None,
+    class_axis: int = 1,
+    ignore_index: int | Sequence[int] | None = None,
+    class_weights: Sequence[float] | None = None,
+    include_background: bool = True,
+    reduction: Reduction = "mean",
+    activation: Activation = "softmax",
+    normalize: Normalize = "valid_elements",
+) -> ArrayT:
+    """Return the boundary loss of `logits` for `target`.
+
+    Arrays and options are those of `BoundaryLoss` and its call.
+
+    See Also
+    --------
+    array_losses.BoundaryLoss : all options, formula and references.
+    """
+    loss = BoundaryLoss(
+        class_axis=class_axis,
+        ignore_index=ignore_index,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        activation=activation,
+        normalize=normalize,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 

@@ -20,7 +20,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "generated"]
+# performance/ holds what performance.md includes.
+exclude_patterns = ["_build", "generated", "performance/*"]
 needs_sphinx = "9"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -21,8 +21,9 @@ CLASSES = {
     "lovasz_softmax": "LovaszSoftmaxLoss",
     "lovasz_hinge": "LovaszHingeLoss",
 }
+MAPPED = {"boundary": "BoundaryLoss"}  # the target is a map of distances
 COMPOSED = {"unified_focal": "UnifiedFocalLoss"}  # a sum of its own: no value a pixel or class
-ALL_CLASSES = CLASSES | COMPOSED
+ALL_CLASSES = CLASSES | COMPOSED | MAPPED
 PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
 POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
@@ -37,7 +38,7 @@ class Data:
     classes: int = 3
     spatial: tuple[int, ...] = (3, 4)
     class_axis: int = 1
-    target: str = "labels"  # or "one-hot", "multi-hot", "soft"
+    target: str = "labels"  # or "one-hot", "multi-hot", "soft", "distances"
     target_dtype: str = "int64"
     ignore: tuple[int, ...] = ()  # values put at `ignored` of the target
     ignored: float = 0.25
@@ -64,6 +65,8 @@ class Data:
                 target = np.stack([target == c for c in range(self.classes)], axis=-1)
         elif self.target == "multi-hot":
             target = rng.random((*pixels, self.classes)) < 0.4
+        elif self.target == "distances":
+            target = rng.normal(4.0, 3.0, size=(*pixels, self.classes))
         else:
             target = rng.dirichlet(np.ones(max(self.classes, 2)), size=pixels)
             target = target[..., : self.classes]
@@ -704,6 +707,43 @@ def _composed():
     )
 
 
+def _boundary_losses():
+    """The boundary loss on maps of distances."""
+    for activation in ("softmax", "sigmoid"):
+        options = {"activation": activation}
+        prefix = f"boundary-{activation}"
+        data = {"target": "distances"}
+        yield _case(prefix, "boundary", options, **data)
+        for reduction in ("mean", "sum", "none"):
+            yield _case(
+                f"{prefix}-{reduction}-weights",
+                "boundary",
+                {**options, "reduction": reduction, "class_weights": (0.5, 2.0, 1.0)},
+                weights="float",
+                **data,
+            )
+        for normalize in ("valid", "all", "valid_pixels", "all_pixels", "all_elements"):
+            yield _case(
+                f"{prefix}-{normalize}",
+                "boundary",
+                {**options, "normalize": normalize, "include_background": False, "class_axis": -1},
+                weights="mask",
+                class_axis=-1,
+                **data,
+            )
+        yield _case(f"{prefix}-empty-batch", "boundary", options, batch=0, **data)
+    yield _case(
+        "boundary-one-class", "boundary", {"activation": "sigmoid"}, classes=1, target="distances"
+    )
+    yield _case(
+        "boundary-probabilities",
+        "boundary",
+        {"activation": None},
+        probabilities=True,
+        target="distances",
+    )
+
+
 def _sums():
     """Weighted sums, also of losses that share no option."""
     several = {
@@ -768,6 +808,7 @@ CASES = [
     *_class_losses(),
     *_overlap_losses(),
     *_composed(),
+    *_boundary_losses(),
     *_sums(),
 ]
 

@@ -243,6 +243,38 @@ def cross_entropy(
     )
 
 
+def boundary(
+    logits,
+    target,
+    pixel_weights=None,
+    *,
+    activation="softmax",
+    class_axis=1,
+    class_weights=None,
+    include_background=True,
+    reduction="mean",
+    normalize="valid_elements",
+):
+    """Boundary (Kervadec et al. 2019): Σ φ p, the target being the map φ."""
+
+    def element_loss(g, log_p, log_q, factor, binary):
+        return factor * g * np.exp(log_p)
+
+    return _pixel_loss(
+        logits,
+        target,
+        pixel_weights,
+        element_loss,
+        activation=activation,
+        class_axis=class_axis,
+        ignore_index=None,
+        class_weights=class_weights,
+        include_background=include_background,
+        reduction=reduction,
+        normalize=normalize,
+    )
+
+
 def poly(
     logits,
     target,
@@ -778,6 +810,7 @@ def lovasz_hinge(
 LOSSES = {
     "cross_entropy": cross_entropy,
     "poly": poly,
+    "boundary": boundary,
     "focal": focal,
     "dice": dice,
     "jaccard": jaccard,

@@ -10,6 +10,7 @@ from tests.backends import BACKENDS
 from tests.cases import (
     ALL_CLASSES,
     CLASSES,
+    COMPOSED,
     LOVASZ_LOSSES,
     OVERLAP_LOSSES,
     PIXEL_LOSSES,
@@ -35,7 +36,9 @@ def mixture(**options):
     return al.CrossEntropyLoss(**options) + al.JaccardLoss(activation="sigmoid", **options)
 
 
-LOSSES = {name: getattr(al, ALL_CLASSES[name]) for name in ALL_CLASSES} | {"sum": everything}
+LOSSES = {name: getattr(al, ALL_CLASSES[name]) for name in (*CLASSES, *COMPOSED)} | {
+    "sum": everything
+}
 # One (loss, shape) again and again: JAX compiles each pair anew.
 DATA = Data(ignore=(255,), seed=41)
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}

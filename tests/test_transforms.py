@@ -18,8 +18,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWar
 
 HARD = Data(spatial=(2, 3), ignore=(255,), weights="float", seed=101)
 SOFT = Data(spatial=(2, 3), target="soft", weights="float", seed=102)
+MAP = Data(spatial=(2, 3), target="distances", weights="float", seed=105)
 TABLE = {
     **{name: (getattr(al, CLASSES[name])(ignore_index=255), HARD) for name in CLASSES},
+    "boundary": (al.BoundaryLoss(), MAP),
     "unified_focal": (al.UnifiedFocalLoss(ignore_index=255, gamma=0.3), HARD),
     "sum": (
         al.CrossEntropyLoss(ignore_index=255, class_weights=(1, 2, 3), label_smoothing=0.1)

@@ -18,6 +18,7 @@ __all__ = ["main"]
 # The module of a subcommand has its name, and in it `add_arguments(parser)` and
 # `run(arguments) -> int`. It is imported when it is chosen, so `--help` needs no extra.
 _SUBCOMMANDS = {
+    "bench": "measure time and memory beside other packages and the machine's floor",
     "compare": "train a small pixel classifier with every loss, and compare",
     "crosscheck": "check every loss on every framework, device and dtype found here",
 }

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from array_losses.core import arguments
-from array_losses.core.namespace import Array, Namespace
-from array_losses.core.pixels import Block, Pixels, View
+from array_losses.core.block import Block, View
+from array_losses.core.namespace import Array, Namespace, compute_dtype, device
+from array_losses.core.pixels import Pixels
 
 __all__ = [
     "AllReduce",
@@ -202,7 +203,9 @@ def whole(batch: arguments.Batch) -> Block:
     return Block(
         xp,
         (images, classes, pixels),
-        batch.logits.dtype,
+        compute_dtype(xp, batch.logits.dtype),
+        device(batch.target),
+        not batch.soft,
         lambda: xp.reshape(batch.logits, (images, classes, pixels)),
         xp.reshape(batch.target, flat if batch.labelled else (images, classes, pixels)),
         None if batch.pixel_weights is None else xp.reshape(batch.pixel_weights, flat),

@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
+from array_losses.core.block import Block, View
 from array_losses.core.formula import Formula, Terms
-from array_losses.core.namespace import Array
-from array_losses.core.pixels import Block, Pixels, View
+from array_losses.core.namespace import Array, compute_dtype, device
+from array_losses.core.pixels import Pixels
 
 __all__ = ["Cut", "Group", "grouped"]
 
@@ -41,6 +42,9 @@ class Group:
         self._merged = not any(formula.per_image for formula in self.formulas)
         self._views = tuple(dict.fromkeys(formula.view for formula in self.formulas))
         self._kept: dict[View, Pixels] | None = None
+        self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
+        self._device = device(batch.logits)
+        self._hard = not batch.soft
 
     def cuts(self, plan: plans.Plan, itemsize: int) -> list[Cut]:
         """Return the blocks; a single one, if there is no pixel at all."""
@@ -88,7 +92,9 @@ class Group:
         return Block(
             self.xp,
             (images, self.classes, count),
-            logits.dtype,
+            self._dtype,
+            self._device,
+            self._hard,
             lambda: self._together(logits),
             self._together(target),
             None if batch.pixel_weights is None else self._together(batch.pixel_weights[cut]),

@@ -11,8 +11,10 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_bool,
+    is_numpy_namespace,
     writes_by_index,
 )
+from array_losses.core.products import over_pixels
 
 __all__ = ["Labels", "as_integers", "check", "ignored", "outside"]
 
@@ -95,38 +97,39 @@ class Labels:
         self.num_classes = num_classes
         self.traced = traced
         self._device = device(labels)
-        # The narrower the labels, the faster they are compared.
-        self._labels = xp.astype(labels, self._dtype(labels), copy=False)
+        self._labels = labels
+        self._narrow: Array = None
         self._equal: Array = None
         self._class_index: Array = None
         self._index: Array = None
 
-    def _dtype(self, labels: Array) -> DType:
+    @property
+    def narrow(self) -> Array:
+        """The labels in a narrow dtype: the narrower, the faster they are compared."""
+        if self._narrow is None:
+            dtype = self._narrow_dtype(self._labels.dtype)
+            self._narrow = self.xp.astype(self._labels, dtype, copy=False)
+        return self._narrow
+
+    def _narrow_dtype(self, dtype: DType) -> DType:
         if self.num_classes <= 1 << 8 and not self.traced:
             return self.xp.uint8
-        if self.num_classes - 1 > self.xp.iinfo(labels.dtype).max:
+        if self.num_classes - 1 > self.xp.iinfo(dtype).max:
             return index_dtype(self.xp, self._device)
-        return labels.dtype
+        return dtype
 
     @property
     def equal(self) -> Array:
         """Whether each class is the labelled one, (images, classes, pixels)."""
         if self._equal is None:
-            self._equal = self._labels == self._classes()
+            xp, narrow = self.xp, self.narrow
+            classes = xp.arange(self.num_classes, dtype=narrow.dtype, device=self._device)
+            self._equal = narrow == classes[None, :, None]
         return self._equal
-
-    @property
-    def unequal(self) -> Array:
-        """Whether each class is another than the labelled one."""
-        return self._labels != self._classes()
 
     def is_class(self, number: int) -> Array:
         """Return whether the labelled class is this one, (images, 1, pixels)."""
-        return self._labels == number
-
-    def _classes(self) -> Array:
-        classes = self.xp.arange(self.num_classes, dtype=self._labels.dtype, device=self._device)
-        return classes[None, :, None]
+        return self.narrow == number
 
     def pick(self, x: Array) -> Array:
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
@@ -145,6 +148,16 @@ class Labels:
         flat[self._flat_index()] = xp.reshape(values, (-1,))
         return xp.reshape(flat, x.shape)
 
+    def sums(self, x: Array) -> Array:
+        """Return the sums of `x` (images, 1, pixels) by labelled class, (images, classes)."""
+        xp = self.xp
+        if not is_numpy_namespace(xp):
+            return over_pixels(xp, xp.astype(self.equal, x.dtype), x)
+        images = self._labels.shape[0]
+        length = images * self.num_classes
+        flat = xp.bincount(self._flat_class_index(), xp.reshape(x, (-1,)), minlength=length)
+        return xp.reshape(flat, (images, self.num_classes))
+
     def of_class(self, numbers: Array) -> Array:
         """Return the labelled class's entry of `numbers` (images or 1, classes, 1)."""
         xp = self.xp
@@ -160,7 +173,7 @@ class Labels:
         xp = self.xp
         if self._class_index is None:
             # torch indexes with int64 only, a JAX-like device has none: ask the device.
-            index = xp.astype(self._labels, index_dtype(xp, self._device))
+            index = xp.astype(self._labels, index_dtype(xp, self._device), copy=False)
             images = self._labels.shape[0]
             if images > 1:
                 first = xp.arange(images, dtype=index.dtype, device=self._device)
@@ -174,6 +187,7 @@ class Labels:
         if self._index is None:
             images, _, count = self._labels.shape
             by_image = xp.reshape(self._flat_class_index(), (images, count))
-            place = xp.arange(count, dtype=by_image.dtype, device=self._device)
-            self._index = xp.reshape(by_image * count + place[None, :], (-1,))
+            place = by_image * count
+            place += xp.arange(count, dtype=by_image.dtype, device=self._device)[None, :]
+            self._index = xp.reshape(place, (-1,))
         return self._index

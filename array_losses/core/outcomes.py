@@ -20,6 +20,7 @@ from array_losses.core.pixels import Pixels
 __all__ = ["Outcome", "outcomes"]
 
 PerClass: TypeAlias = float | tuple[float, ...]
+Choose: TypeAlias = Callable[[PerClass, PerClass], Array | float]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Outcome:
     pixels: Pixels
     activation: Activation
     share: Array | None
-    choose: Callable[[PerClass, PerClass], Array | float]
+    choose: Choose
     backward: Callable[[Array], Array]
 
     @property
@@ -63,28 +64,37 @@ def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...
     """Return the outcomes of a block in which the (smoothed) target has a share."""
     hard = pixels.hard and label_smoothing == 0.0
     if hard and pixels.labels is not None:
-        return (_labelled_class(pixels, pixels.labels),)
+        return (_what_is_so(pixels, _at_label(pixels, pixels.labels)),)
     if pixels.exclusive:
         return (_each_class(pixels, label_smoothing),)
     if hard:
-        return (_what_is_so(pixels),)
+        return (_what_is_so(pixels, _there_or_not(pixels)),)
     return (
         _one_side(pixels, label_smoothing, present=True),
         _one_side(pixels, label_smoothing, present=False),
     )
 
 
-def _labelled_class(pixels: Pixels, labels: Labels) -> Outcome:
-    """Return the outcome "it is the class of the label"."""
-    activation, at = pixels.activation, pixels.at_target
+def _what_is_so(pixels: Pixels, choose: Choose) -> Outcome:
+    """Return the outcome that is so by a hard target: the labelled class, or each class or not."""
+    return Outcome(pixels, pixels.so, None, choose, pixels.so.backward_log)
 
+
+def _at_label(pixels: Pixels, labels: Labels) -> Choose:
     def choose(present: PerClass, _absent: PerClass) -> Array | float:
         return present if isinstance(present, float) else labels.of_class(pixels.per_class(present))
 
-    def backward(dlog: Array) -> Array:
-        return activation.backward_at_target(dlog, labels, at)
+    return choose
 
-    return Outcome(pixels, at, None, choose, backward)
+
+def _there_or_not(pixels: Pixels) -> Choose:
+    def choose(present: PerClass, absent: PerClass) -> Array | float:
+        if isinstance(present, float) and present == absent:
+            return present
+        there, not_there = _as_array(pixels, present), _as_array(pixels, absent)
+        return pixels.share * there + (1.0 - pixels.share) * not_there
+
+    return choose
 
 
 def _each_class(pixels: Pixels, label_smoothing: float) -> Outcome:
@@ -100,23 +110,6 @@ def _each_class(pixels: Pixels, label_smoothing: float) -> Outcome:
     return Outcome(pixels, activation, share, choose, activation.backward_log)
 
 
-def _what_is_so(pixels: Pixels) -> Outcome:
-    """Return, for every class, the one of "it is there" and "it is not" that is so."""
-    sign = 2.0 * pixels.share - 1.0
-    activation = pixels.activation.flipped(sign)
-
-    def choose(present: PerClass, absent: PerClass) -> Array | float:
-        if isinstance(present, float) and present == absent:
-            return present
-        there, not_there = _as_array(pixels, present), _as_array(pixels, absent)
-        return pixels.xp.where(pixels.target, there, not_there)
-
-    def backward(dlog: Array) -> Array:
-        return sign * activation.backward_log(dlog)
-
-    return Outcome(pixels, activation, None, choose, backward)
-
-
 def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outcome:
     """Return, for every class, the outcome "it is there", or "it is not"."""
     share = pixels.share
@@ -125,7 +118,7 @@ def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outco
     activation = pixels.activation
     if not present:
         share = 1.0 - share
-        activation = activation.flipped(pixels.xp.full_like(share, -1.0))
+        activation = pixels.flipped(pixels.xp.full_like(share, -1.0))
     activation = _kept_from_log_0(activation, share)
 
     def choose(if_present: PerClass, if_absent: PerClass) -> Array | float:

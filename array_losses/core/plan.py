@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 __all__ = ["Plan", "blocks", "current", "using"]
 
-# Large enough that Python's overhead and the interpreter lock do not show, small enough that the
-# handful of temporaries of a block stay in the cache of a core.
+# Small enough that the handful of temporaries of a block stay in the cache.
 _CPU_BLOCK_BYTES = 1 << 20
+# With many classes that is few pixels, and what is done once a pixel is over so soon that threads
+# do little but hand the interpreter lock to each other: then up to twice as much.
+_CPU_ENOUGH_PIXELS = 1 << 15
 # On an accelerator a block only bounds memory; many small kernels would cost time.
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
 
@@ -29,8 +31,10 @@ class Plan:
         """Return the number of pixels of a block."""
         if self.block_pixels is not None:
             return self.block_pixels
-        size = _CPU_BLOCK_BYTES if on_cpu else _ACCELERATOR_BLOCK_BYTES
-        return max(1, size // (classes * itemsize))
+        if not on_cpu:
+            return max(1, _ACCELERATOR_BLOCK_BYTES // (classes * itemsize))
+        pixels = _CPU_BLOCK_BYTES // (classes * itemsize)
+        return max(1, pixels, min(2 * pixels, _CPU_ENOUGH_PIXELS))
 
 
 _plan: ContextVar[Plan | None] = ContextVar("array_losses_plan", default=None)

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from array_losses import frameworks
 from array_losses.core import options
+from array_losses.core.block import View
 from array_losses.core.formula import Terms
 from array_losses.core.namespace import ArrayT
-from array_losses.core.pixels import View
 
 __all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
 

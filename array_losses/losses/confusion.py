@@ -19,11 +19,7 @@ def counts(
 ) -> Totals:
     """Return true positives, false positives and false negatives of each class."""
     if pixels.hard and power == 1:
-        return (
-            pixels.sum_inside(lambda at: at.p, per_image=per_image),
-            pixels.sum_outside(lambda at: at.p, per_image=per_image),
-            pixels.sum_inside(lambda at: at.not_p, per_image=per_image),
-        )
+        return pixels.confusion(per_image=per_image)
     p, g = pixels.activation.p, pixels.share
     if power == 2:
         pieces = (p * g, p * (p - g), g * (g - p))
@@ -38,7 +34,8 @@ def counts(
 def true_negatives(pixels: Pixels, *, per_image: bool, intersection: Intersection) -> Array:
     """Return the true negatives of each class, which together with `counts` make all pixels."""
     if pixels.hard:
-        return pixels.sum_outside(lambda at: at.not_p, per_image=per_image)
+        outside = pixels.xp.where(pixels.target, 0.0, pixels.activation.not_p)
+        return pixels.sum(outside, per_image=per_image)
     xp, p, g = pixels.xp, pixels.activation.p, pixels.share
     not_p, not_g = pixels.activation.not_p, 1.0 - g
     if intersection == "product":

@@ -160,20 +160,17 @@ class LovaszSoftmaxLoss(_LovaszLoss):
 
     def errors(self, pixels: Pixels) -> Array:
         """Return |g - p|."""
-        xp, p = pixels.xp, pixels.activation.p
         if pixels.hard:
-            return xp.where(pixels.target, pixels.activation.not_p, p)
+            return pixels.errors()
+        xp, p = pixels.xp, pixels.activation.p
         return xp.maximum(p, pixels.target) - xp.minimum(p, pixels.target)
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits: the sign of p - g, through the activation."""
-        xp, g = pixels.xp, pixels.target
         if pixels.hard:
-            dp = xp.where(g, -d, d)
-        else:
-            p = pixels.activation.p
-            dp = xp.where(p == g, 0.0, xp.where(p < g, -d, d))
-        return pixels.activation.backward(dp)
+            return pixels.hard_view.backward_errors(d)
+        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
+        return pixels.activation.backward(xp.where(p == g, 0.0, xp.where(p < g, -d, d)))
 
 
 @dataclass(frozen=True, kw_only=True)

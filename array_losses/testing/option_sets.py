@@ -112,6 +112,15 @@ def _probabilities() -> Data:
     return exp / np.sum(exp, axis=1, keepdims=True), labels
 
 
+def _distances() -> Data:
+    logits, _ = _labels()
+    return logits, np.random.default_rng(8).normal(2.0, 3.0, size=logits.shape)
+
+
+def _distances_weighted() -> Data:
+    return *_distances(), _weighted()[2]
+
+
 def _mask() -> Data:
     logits, labels = _labels(1, (2, 7, 8))
     return logits, np.random.default_rng(6).random(labels.shape) < 0.4
@@ -137,6 +146,8 @@ _DATA: dict[str, Callable[[], Data]] = {
     "labels, logits up to 300": _large,
     "soft": _soft,
     "soft, pixel weights": _soft_weighted,
+    "distances": _distances,
+    "distances, pixel weights": _distances_weighted,
     "labels, probabilities given": _probabilities,
     "binary mask": _mask,
     "multi-hot, some -1": _multi_hot,
@@ -216,6 +227,14 @@ _UNIFIED: tuple[Row, ...] = (
     ({"balance": 0.8, "pool": "image", "absent": "keep"}, "labels, classes absent"),
     ({"gamma": 0.0}, "labels, no spatial axis"),
 )
+_BOUNDARY: tuple[Row, ...] = (
+    ({}, "distances"),
+    ({"activation": "sigmoid"}, "distances, pixel weights"),
+    ({"class_weights": (0.5, 2.0, 0.0, 1.0), "normalize": "valid_pixels"}, "distances"),
+    ({"class_axis": -3, "include_background": False}, "distances, pixel weights"),
+    ({"reduction": "sum"}, "distances, pixel weights"),
+    ({"reduction": "none"}, "distances"),
+)
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
     ({"absent": "skip"}, "labels, no spatial axis"),
@@ -234,6 +253,7 @@ _TABLE: dict[str, tuple[Row, ...]] = {
     "TverskyLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_TVERSKY),
     "GeneralizedDiceLoss": (*_EVERY, *_ACTIVATED, *_GENERALIZED),
     "MCCLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_MCC),
+    "BoundaryLoss": _BOUNDARY,
     "UnifiedFocalLoss": (*_EVERY, *_ACTIVATED, *_UNIFIED),
     "LovaszSoftmaxLoss": (*_EVERY, *_ACTIVATED, *_POOLED, *_LOVASZ),
     "LovaszHingeLoss": (*_EVERY, *_POOLED, *_LOVASZ, *_HINGE),
@@ -262,7 +282,7 @@ _SUMS: tuple[tuple[tuple[Term, ...], str], ...] = (
 )
 
 # Half precision is a matter of how logits are widened and gradients rounded, not of every option.
-_HALF_TOO = ("labels, pixel mask", "soft, pixel weights", "binary mask")
+_HALF_TOO = ("labels, pixel mask", "soft, pixel weights", "binary mask", "distances")
 
 LOSSES: tuple[str, ...] = (*_TABLE, "WeightedSum")
 

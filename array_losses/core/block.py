@@ -1,0 +1,49 @@
+"""A block: the arrays of some pixels, and how a loss looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from array_losses.core.namespace import Array, DType, Namespace
+
+__all__ = ["Block", "View"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The arrays of a block: (images, classes, pixels), labels and weights without the classes.
+
+    The logits are read when they are first asked for: what depends on the target alone does not.
+    `dtype` is the one to compute in, `hard` whether the target is integer or bool.
+    """
+
+    xp: Namespace
+    shape: tuple[int, int, int]
+    dtype: DType
+    device: Any
+    hard: bool
+    logits: Callable[[], Array]
+    target: Array
+    pixel_weights: Array | None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the target holds labels, without a class axis."""
+        return bool(self.target.ndim == 2)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a loss looks at pixels: losses with the same view share one `Pixels` of a block."""
+
+    activation: str | None
+    ignore_index: tuple[int, ...]
+    bounded: bool = True  # a floating target holds probabilities, not any numbers
+
+    def exclusive(self, num_classes: int) -> bool:
+        """Return whether a pixel has exactly one class."""
+        if self.activation is None:
+            return num_classes > 1
+        return self.activation == "softmax"

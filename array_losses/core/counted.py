@@ -1,0 +1,163 @@
+"""What the target and the weights of a block say: which class is where, and which pixels count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from array_losses.core import labels
+from array_losses.core.block import Block, View
+from array_losses.core.labels import Labels
+from array_losses.core.namespace import Array, Namespace, is_bool
+
+__all__ = ["Counted", "check_probabilities"]
+
+
+class Counted:
+    """The target and the weights of a block, read and checked.
+
+    Parameters
+    ----------
+    block : Block
+    view : View
+    look : bool
+        Whether values may be looked at: then a bad label raises a ValueError. Otherwise the logits
+        there become NaN, so that no sum can hide it.
+    traced : bool
+        Whether automatic differentiation or a compiler follows every operation.
+
+    Attributes
+    ----------
+    target : array (images, classes, pixels), bool or floating; None where there are `classes`
+    classes : Labels, or None
+    mask : bool array broadcastable to the logits, or None where every element counts
+    weights : array broadcastable to the logits, or None where every element weighs 1
+    unit_weights : whether all weights are 0 or 1
+    """
+
+    def __init__(self, block: Block, view: View, *, look: bool, traced: bool) -> None:
+        self.xp = block.xp
+        self._block = block
+        self._view = view
+        self._look = look
+        self._traced = traced
+        self._replaced: list[Callable[[Array], Array]] = []
+        self.target: Array | None = None
+        self.classes: Labels | None = None
+        self.mask: Array | None = None
+        self.unit_weights = True
+        self.weights: Array | None = None
+        if block.hard:
+            self._read_labels(block.target, block.pixel_weights)
+        else:
+            self.target = self.xp.astype(block.target, block.dtype, copy=False)
+        self._read_weights(block.pixel_weights)
+        if look and not block.hard and view.bounded:
+            check_probabilities(self.xp, self.target, "target", "a 0/255 mask is `mask > 0`")
+
+    def harmless(self, logits: Array) -> Array:
+        """Return the logits with something finite where nothing counts."""
+        if self._look and self._replaced and self._all_finite(logits):
+            return logits
+        for replace in self._replaced:
+            logits = replace(logits)
+        return logits
+
+    def _all_finite(self, logits: Array) -> bool:
+        """Return whether no logit can do harm: in NumPy a `where` costs more than an activation.
+
+        A probability of 0 can: its logarithm is not finite.
+        """
+        xp = self.xp
+        return self._view.activation is not None and bool(xp.all(xp.isfinite(logits)))
+
+    def _read_labels(self, target: Array, pixel_weights: Array | None) -> None:
+        xp, look = self.xp, self._look
+        labelled, num_classes = self._block.labelled, self._block.shape[1]
+        target = labels.as_integers(xp, target)
+        target = target[:, None, :] if labelled else target
+        highest = num_classes - 1 if labelled and num_classes > 1 else 1
+        ignore = self._view.ignore_index
+        weights = None if pixel_weights is None else pixel_weights[:, None, :]
+        if not look or labels.check(xp, target, highest, ignore, weights):
+            hidden = labels.ignored(xp, target, ignore)
+            if hidden is not None:
+                self._count_only(~hidden)
+                target = target * xp.astype(~hidden, target.dtype)
+            bad = labels.outside(xp, target, highest)
+            if not look:
+                self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
+            target = target * xp.astype(~bad, target.dtype)
+        if labelled and num_classes > 1:
+            self.classes = Labels(xp, target, num_classes, traced=self._traced)
+        else:
+            self.target = target == 1
+
+    def _read_weights(self, pixel_weights: Array | None) -> None:
+        xp, dtype = self.xp, self._block.dtype
+        if pixel_weights is not None and is_bool(xp, pixel_weights.dtype):
+            self._count_only(pixel_weights[:, None, :])
+            pixel_weights = None
+        if self.mask is not None:
+            self.weights = xp.astype(self.mask, dtype)
+        if pixel_weights is None:
+            return
+        self.unit_weights = False
+        weights = xp.astype(pixel_weights[:, None, :], dtype)
+        negative = weights < 0.0
+        if not self._look:
+            weights = xp.where(negative, float("nan"), weights)
+        elif xp.any(negative if self.mask is None else negative & self.mask):
+            msg = f"`pixel_weights` must not be negative, got {float(xp.min(weights))}."
+            raise ValueError(msg)
+        self._hide_broken(weights == 0.0)
+        self.weights = weights if self.mask is None else xp.where(self.mask, weights, 0.0)
+
+    def _count_only(self, counted: Array) -> None:
+        """Leave out all elements but `counted`, whatever they hold."""
+        xp = self.xp
+        self.mask = counted if self.mask is None else self.mask & counted
+        pixels = counted
+        if self._view.exclusive(self._block.shape[1]) and counted.shape[1] > 1:
+            pixels = xp.any(counted, axis=1, keepdims=True)
+        self._replaced.append(lambda z: xp.where(pixels, z, _HARMLESS))
+        if not self._block.hard:
+            self.target = xp.where(counted, self.target, 0.0)
+
+    def _hide_broken(self, weightless: Array) -> None:
+        """Replace what a pixel holds where its weight is 0.
+
+        Traced, only what is not finite: the rest serves d loss / d weight.
+        """
+        xp = self.xp
+
+        def hidden(x: Array, *, probabilities: bool) -> Array:
+            if not self._traced:
+                return weightless
+            broken = ~xp.isfinite(x)
+            if probabilities:
+                broken = broken | (x <= 0.0) | (x >= 1.0)
+            return weightless & broken
+
+        given = self._view.activation is None
+        self._replaced.append(lambda z: xp.where(hidden(z, probabilities=given), _HARMLESS, z))
+        if not self._block.hard:
+            target = self.target
+            self.target = xp.where(hidden(target, probabilities=False), 0.0, target)
+
+
+def check_probabilities(xp: Namespace, x: Array, name: str, hint: str) -> None:
+    """Raise a ValueError for what is far from a probability; resampled ones may be a bit off."""
+    if 0 in x.shape:
+        return
+    low, high = float(xp.min(x)), float(xp.max(x))
+    if low < -_OVERSHOOT or high > 1.0 + _OVERSHOOT:
+        found = low if low < -_OVERSHOOT else high
+        msg = f"`{name}` must hold probabilities from 0 to 1, got {found:g}; {hint}."
+        raise ValueError(msg)
+
+
+# By how much interpolation (cubic, say) may carry a probability out of [0, 1].
+_OVERSHOOT = 0.25
+
+# Stands in for the logits of ignored pixels: finite under every activation, also as a probability.
+_HARMLESS = 0.5

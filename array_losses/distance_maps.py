@@ -1,0 +1,206 @@
+"""Maps of distances, made once from labels: for `BoundaryLoss`, and weights as U-Net has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from array_losses.core import options
+from array_losses.core.namespace import (
+    Array,
+    ArrayT,
+    Namespace,
+    device,
+    is_bool,
+    is_integer,
+    namespace_of,
+)
+from array_losses.frameworks.ndimage import given_back, with_transform
+
+__all__ = ["signed_distance_map", "unet_weight_map"]
+
+
+def signed_distance_map(
+    labels: ArrayT,
+    /,
+    *,
+    num_classes: int,
+    class_axis: int = 1,
+    spacing: float | Sequence[float] | None = None,
+) -> ArrayT:
+    """Return each pixel's distance to each class, negative inside it: a map for `BoundaryLoss`.
+
+    Outside a class it is the Euclidean distance to the nearest pixel of the class, inside minus the
+    distance to the nearest pixel that is not. A class that no pixel or every pixel of an image
+    has no boundary there: 0 everywhere.
+
+    Parameters
+    ----------
+    labels : array, integer or bool
+        Images along axis 0, at least one spatial axis. A label that is no class (an ignored one,
+        say) is outside of all. With one class: a mask of it.
+    num_classes : int
+        With 1 the map is of the mask.
+    class_axis : int, default 1
+        Where the result has its classes.
+    spacing : number or sequence of one a spatial axis, optional
+        The distance of neighbouring pixels; 1 by default.
+
+    Returns
+    -------
+    array
+        float32, of the labels' library and on their device, shaped like the logits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of a wrong kind, shape or value.
+    ModuleNotFoundError
+        If SciPy is needed (for all arrays but CuPy's) and not installed.
+
+    See Also
+    --------
+    array_losses.BoundaryLoss : takes this map as its target.
+
+    Notes
+    -----
+    Made by SciPy or, for CuPy arrays, on the GPU. PyTorch and JAX arrays are copied to the memory
+    of the CPU and back; not inside `jit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> al.signed_distance_map(np.asarray([[0, 0, 1, 1, 1]]), num_classes=2)
+    array([[[-2., -1.,  1.,  2.,  3.],
+            [ 2.,  1., -1., -2., -3.]]], dtype=float32)
+    """
+    _check_labels(labels)
+    num_classes = options.integer("num_classes", num_classes, lowest=1)
+    class_axis = options.integer("class_axis", class_axis)
+    if not -labels.ndim - 1 <= class_axis <= labels.ndim:  # type: ignore[attr-defined]
+        msg = f"`class_axis` must be an axis of {labels.ndim + 1} axes, got {class_axis}."  # type: ignore[attr-defined]
+        raise ValueError(msg)
+    plain, transform = with_transform(labels)
+    xp = namespace_of(labels=plain)
+    sampling = _sampling(spacing, plain.ndim - 1)
+    wanted = range(num_classes) if num_classes > 1 else (1,)
+    maps = [
+        xp.stack([_signed(xp, transform, plain[b, ...] == c, sampling) for c in wanted])
+        for b in range(plain.shape[0])
+    ]
+    empty = xp.zeros((0, num_classes, *plain.shape[1:]), dtype=xp.float32, device=device(plain))
+    result = xp.stack(maps) if maps else empty
+    order = [0, *range(2, result.ndim)]
+    order.insert(class_axis % result.ndim, 1)
+    return given_back(xp.permute_dims(result, tuple(order)), labels)
+
+
+def _signed(xp: Namespace, transform: Callable[..., Array], inside: Array, sampling: Any) -> Array:
+    if not xp.any(inside) or xp.all(inside):
+        return xp.zeros(inside.shape, dtype=xp.float32, device=device(inside))
+    distance = transform(~inside, sampling=sampling) - transform(inside, sampling=sampling)
+    return xp.astype(distance, xp.float32)
+
+
+def unet_weight_map(
+    labels: ArrayT,
+    /,
+    *,
+    w0: float = 10.0,
+    sigma: float = 5.0,
+    spacing: float | Sequence[float] | None = None,
+) -> ArrayT:
+    r"""Return weights that are large in narrow gaps between cells: `pixel_weights` for any loss.
+
+    .. math:: 1 + w_0 \exp\Bigl(-\frac{(d_1 + d_2)^2}{2 \sigma^2}\Bigr)
+
+    at background pixels, with the distances :math:`d_1` and :math:`d_2` to the nearest and the
+    second nearest cell; 1 inside cells, and in images of fewer than two cells.
+
+    Parameters
+    ----------
+    labels : array, integer
+        A number for each cell, 0 for the background; images along axis 0, at least one spatial
+        axis.
+    w0 : number >= 0, default 10
+        How much is added where two cells touch.
+    sigma : number > 0, default 5
+        How wide the gaps are that count, in the unit of the spacing.
+    spacing : number or sequence of one a spatial axis, optional
+        The distance of neighbouring pixels; 1 by default.
+
+    Returns
+    -------
+    array
+        float32, of the labels' library, device and shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of a wrong kind, shape or value.
+    ModuleNotFoundError
+        If SciPy is needed (for all arrays but CuPy's) and not installed.
+
+    See Also
+    --------
+    array_losses.CrossEntropyLoss : the loss that the paper weighs so.
+
+    Notes
+    -----
+    The paper has a weight of the class in place of the 1: that is the loss's `class_weights`, which
+    are factors, so the two differ in the gaps.
+
+    References
+    ----------
+    O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional Networks for Biomedical Image
+    Segmentation", MICCAI 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> al.unet_weight_map(np.asarray([[1, 1, 0, 0, 2]]), sigma=3.0).round(2)
+    array([[1.  , 1.  , 7.07, 7.07, 1.  ]], dtype=float32)
+    """
+    _check_labels(labels)
+    w0 = options.non_negative("w0", w0)
+    sigma = options.non_negative("sigma", sigma)
+    if sigma == 0.0:
+        msg = "`sigma` must be above 0, got 0.0."
+        raise ValueError(msg)
+    plain, transform = with_transform(labels)
+    xp = namespace_of(labels=plain)
+    sampling = _sampling(spacing, plain.ndim - 1)
+    weights = xp.ones(plain.shape, dtype=xp.float32, device=device(plain))
+    for b in range(plain.shape[0]):
+        image = plain[b, ...]
+        gap = xp.full(image.shape, float("inf"), dtype=xp.float64, device=device(plain))
+        nearest, second = gap, gap
+        for cell in [one for one in xp.unique_values(image).tolist() if one != 0]:
+            found = transform(image != cell, sampling=sampling)
+            second = xp.minimum(second, xp.maximum(nearest, found))
+            nearest = xp.minimum(nearest, found)
+        added = w0 * xp.exp(-((nearest + second) ** 2) / (2.0 * sigma * sigma))
+        weights[b, ...] = xp.astype(1.0 + xp.where(image == 0, added, 0.0), xp.float32)
+    return given_back(weights, labels)
+
+
+def _check_labels(labels: Array) -> None:
+    xp = namespace_of(labels=labels)
+    if not (is_integer(xp, labels.dtype) or is_bool(xp, labels.dtype)):
+        msg = f"`labels` must be integer or bool, got {labels.dtype}."
+        raise TypeError(msg)
+    if labels.ndim < 2:
+        msg = f"`labels` must have images and at least one spatial axis, got shape {labels.shape}."
+        raise ValueError(msg)
+
+
+def _sampling(spacing: Any, axes: int) -> tuple[float, ...]:
+    """Return the distance of neighbours along each spatial axis."""
+    given = options.per_class_or_number("spacing", 1.0 if spacing is None else spacing)
+    found = (given,) * axes if isinstance(given, float) else given
+    if len(found) != axes or 0.0 in found:
+        msg = f"`spacing` must be above 0, a number or one a spatial axis ({axes}), got {spacing}."
+        raise ValueError(msg)
+    return found
