@@ -326,7 +326,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
     >>> from array_losses.presets import monai
     >>> criterion = monai.GeneralizedDiceLoss(to_onehot_y=True, softmax=True)
     >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[[0, 0, 0, 1]]]))), 4)
-    0.6
+    0.625
     """
 
     w_type: Literal["square", "simple", "uniform"] = "square"
