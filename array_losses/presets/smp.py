@@ -223,8 +223,10 @@ class FocalLoss(Preset):
         How far given probabilities are kept from 0 and 1, in the mode "multiclass".
     reduction : {"mean", "sum"}
         Over pixels; the mean over classes is taken in any case.
-    normalized, reduced_threshold
-        Must be False and None.
+    normalized
+        Must be False.
+    reduced_threshold : number, optional
+        Pixels with a smaller probability of what is so have the modulating factor 1.
     class_weights : sequence or 1-D array, optional
         One number a class.
 
@@ -232,7 +234,7 @@ class FocalLoss(Preset):
     ------
     TypeError, ValueError
         As for `array_losses.FocalLoss`; and for what has no equal here: a soft target, the
-        normalised and the reduced focal loss, other reductions.
+        normalised focal loss, other reductions.
 
     Notes
     -----
@@ -271,8 +273,8 @@ class FocalLoss(Preset):
         if self.reduction not in {"mean", "sum"}:
             msg = f'`reduction` must be "mean" or "sum" in this preset, got {self.reduction!r}.'
             raise ValueError(msg)
-        if self.normalized or self.reduced_threshold is not None:
-            msg = "`normalized` and `reduced_threshold` must be False and None in this preset."
+        if self.normalized:
+            msg = "`normalized` must be False in this preset."
             raise ValueError(msg)
 
     def translate(self, y_pred: Array, y_true: Array) -> Said:
@@ -295,6 +297,7 @@ class FocalLoss(Preset):
             normalize="weights",
             alpha=self.alpha,
             gamma=self.gamma,
+            threshold=self.reduced_threshold,
             class_weights=self.class_weights,
             ignore_index=self.ignore_index,
             reduction=self.reduction,
@@ -308,6 +311,7 @@ class FocalLoss(Preset):
             normalize="weights",
             alpha=self.alpha,
             gamma=self.gamma,
+            threshold=self.reduced_threshold,
             reduction=self.reduction,
         )
         weight = self.class_weights

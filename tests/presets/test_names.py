@@ -30,17 +30,17 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("library", "name"), [one for one in NAMES if one[0] in HOMES])
-def test_options_are_those_of_the_library(library, name):
+@pytest.mark.parametrize(("source", "name"), [one for one in NAMES if one[0] in HOMES])
+def test_options_are_those_of_the_library(source, name):
     for one in BARE:
         packages.bare(one)
-    for home in HOMES[library]:
+    for home in HOMES[source]:
         if home.startswith("pytorch_toolbelt"):
             pytest.importorskip("tests.presets.test_toolbelt")
         module = packages.load(home)
         if hasattr(module, name):
             theirs = getattr(module, name)
-    mine = getattr(importlib.import_module(f"array_losses.presets.{library}"), name)
+    mine = getattr(importlib.import_module(f"array_losses.presets.{source}"), name)
     mine, theirs = (inspect.signature(one).parameters for one in (mine, theirs))
     assert list(mine) == list(theirs)
     for option in mine:
@@ -49,9 +49,9 @@ def test_options_are_those_of_the_library(library, name):
         assert mine[option].default == getattr(default, "value", default), option
 
 
-@pytest.mark.parametrize(("library", "name"), NAMES)
-def test_is_documented(library, name):
-    thing = getattr(importlib.import_module(f"array_losses.presets.{library}"), name)
+@pytest.mark.parametrize(("source", "name"), NAMES)
+def test_is_documented(source, name):
+    thing = getattr(importlib.import_module(f"array_losses.presets.{source}"), name)
     assert inspect.getdoc(thing).splitlines()[0].endswith(".")
     assert ">>>" in thing.__doc__
     assert callable(thing.value_and_grad)

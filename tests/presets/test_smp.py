@@ -89,6 +89,7 @@ def test_overlap_losses(seed, shape, name, mode, options, tversky, soft, present
         ignore_index=[None, 255],
         from_logits=[True, False],
         reduction=["mean", "sum"],
+        reduced_threshold=[None, 0.3, 0.5],
         class_weights=[None, WEIGHTS],
     ),
 )
@@ -198,8 +199,7 @@ def test_options_are_compared_by_value():
         (lambda: presets.DiceLoss("binary", [0]), "must be None with mode"),
         (lambda: presets.FocalLoss("binary", class_weights=[1.0]), "`class_weights` must be None"),
         (lambda: presets.FocalLoss("binary", reduction="none"), "`reduction` must be"),
-        (lambda: presets.FocalLoss("binary", normalized=True), "`normalized` and"),
-        (lambda: presets.FocalLoss("binary", reduced_threshold=0.5), "`normalized` and"),
+        (lambda: presets.FocalLoss("binary", normalized=True), "`normalized` must"),
         (lambda: presets.LovaszLoss("multi"), "`mode` must be"),
     ],
 )
