@@ -65,6 +65,22 @@ FORMULAS = tuple(
 )
 # Pages whose examples import PyTorch or JAX.
 FRAMEWORK_EXAMPLES = ("README.md", "docs/frameworks.md", "array_losses/frameworks")
+# What the losses of the extra `presets` import.
+PRESETS_NEED = (
+    "absl-py",
+    "chex",
+    "h5py",
+    "huggingface-hub",
+    "kornia-rs",
+    "ml-dtypes",
+    "namex",
+    "optree",
+    "pillow",
+    "requests",
+    "rich",
+    "scipy",
+    "tqdm",
+)
 DOCTEST = ("--doctest-modules", "--doctest-glob=*.md", "-o", "addopts=--import-mode=importlib")
 WORKERS = ("-n", "2")
 
@@ -135,6 +151,20 @@ def agreement(session: nox.Session) -> None:
     session.run("array-losses", "compare", "--steps", "3", "--output", str(picture))
     if not picture.exists():
         session.error("array-losses compare wrote no picture")
+
+
+@nox.session
+def presets(session: nox.Session) -> None:
+    """Presets against the libraries whose names they have, at the versions of the extra `presets`.
+
+    These come without their dependencies, which would bring torchvision's operators and another
+    PyTorch; what their losses import is installed by name.
+    """
+    session.install("-e", ".[test,jax]", TORCH, *PRESETS_NEED)
+    session.install("--no-deps", *PYPROJECT["project"]["optional-dependencies"]["presets"])
+    env = backends("numpy", "torch", "jax") | jax_cache(session)
+    env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
+    session.run("pytest", "tests/presets", *session.posargs, env=env)
 
 
 @nox.session

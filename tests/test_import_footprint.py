@@ -31,7 +31,8 @@ def imported_by(code):
 
 
 @pytest.mark.parametrize(
-    "module", ["array_losses", "array_losses.functional", "array_losses.cli.main"]
+    "module",
+    ["array_losses", "array_losses.functional", "array_losses.presets", "array_losses.cli.main"],
 )
 def test_importing_imports_no_framework(module):
     frameworks, modules = imported_by(f"import {module}")

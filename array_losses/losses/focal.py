@@ -11,7 +11,14 @@ from array_losses.core.namespace import Array, Namespace
 from array_losses.core.outcomes import Outcome
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import PerClass
-from array_losses.losses.pixel_mean import Normalize, Numbers, SidedLoss, numbers, product
+from array_losses.losses.pixel_mean import (
+    NORMALIZE,
+    Normalize,
+    Numbers,
+    SidedLoss,
+    numbers,
+    product,
+)
 
 __all__ = ["FocalLoss", "FocalNormalize"]
 
@@ -95,7 +102,8 @@ class FocalLoss(SidedLoss):
     @property
     def divisors(self) -> tuple[str, ...]:
         """The values that `normalize` may have."""
-        return (*super().divisors, "focal")
+        # Not `super().divisors`: torch.compile takes that for the property itself.
+        return (*NORMALIZE, "focal")
 
     @property
     def pixelwise(self) -> bool:

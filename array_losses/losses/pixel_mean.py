@@ -13,7 +13,7 @@ from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation, Loss, PerClass
 
-__all__ = ["Normalize", "Numbers", "PixelLoss", "SidedLoss", "numbers", "product"]
+__all__ = ["NORMALIZE", "Normalize", "Numbers", "PixelLoss", "SidedLoss", "numbers", "product"]
 
 Normalize: TypeAlias = Literal[
     "weights",
@@ -26,7 +26,7 @@ Normalize: TypeAlias = Literal[
 ]
 Numbers: TypeAlias = float | tuple[float, ...]
 
-_NORMALIZE = (
+NORMALIZE = (
     "weights",
     "valid",
     "all",
@@ -57,7 +57,7 @@ class PixelLoss(Loss):
     @property
     def divisors(self) -> tuple[str, ...]:
         """The values that `normalize` may have."""
-        return _NORMALIZE
+        return NORMALIZE
 
     @property
     def pixelwise(self) -> bool:

@@ -1,0 +1,129 @@
+"""What presets do to arrays before one of our losses sees them, and to options that are arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from array_losses.core.labels import as_integers, ignored, outside
+from array_losses.core.namespace import (
+    Array,
+    DType,
+    Namespace,
+    compute_dtype,
+    device,
+    index_dtype,
+    is_array_api_obj,
+    is_bool,
+    is_real_floating,
+    namespace_of,
+)
+
+__all__ = [
+    "along_axis",
+    "as_floating",
+    "as_hard",
+    "as_labels",
+    "at_labels",
+    "equal",
+    "number_or_numbers",
+    "numbers",
+    "one_hot",
+    "one_hot_checked",
+]
+
+
+def numbers(values: Any) -> tuple[float, ...] | None:
+    """Return an option that holds one number a class, a sequence or an array, as a tuple."""
+    if values is None:
+        return None
+    if is_array_api_obj(values):
+        flat = namespace_of(values=values).reshape(values, (-1,))
+        return tuple(float(flat[i]) for i in range(flat.shape[0]))
+    return tuple(float(one) for one in values)
+
+
+def number_or_numbers(value: Any) -> float | tuple[float, ...] | None:
+    """Return an option that is a number, or holds one a class."""
+    if value is None or isinstance(value, float | int):
+        return value
+    if isinstance(value, Sequence):
+        return numbers(value)
+    found = numbers(value)
+    return found[0] if found is not None and value.ndim == 0 else found
+
+
+def as_labels(xp: Namespace, target: Array) -> Array:
+    """Return labels as integers: many libraries keep them in floating arrays."""
+    if is_real_floating(xp, target.dtype):
+        return xp.astype(target, index_dtype(xp, device(target)))
+    return target
+
+
+def as_hard(xp: Namespace, target: Array, ignore_index: int | None = None) -> Array:
+    """Return a target of 0, 1 and `ignore_index` as integers, where no soft one can be served.
+
+    What lies between becomes 2, which our losses refuse.
+    """
+    if not is_real_floating(xp, target.dtype):
+        return target
+    known = (target == 0.0) | (target == 1.0)
+    if ignore_index is not None:
+        known = known | (target == float(ignore_index))
+    return xp.astype(xp.where(known, target, 2.0), index_dtype(xp, device(target)))
+
+
+def as_floating(xp: Namespace, x: Any, like: Array) -> Array:
+    """Return `x`, an array or numbers, in the dtype that our losses compute in for `like`."""
+    dtype = compute_dtype(xp, like.dtype)
+    if is_array_api_obj(x):
+        return xp.astype(x, dtype)
+    return xp.asarray(x, dtype=dtype, device=device(like))
+
+
+def one_hot(xp: Namespace, labels: Array, num_classes: int, dtype: DType, axis: int = 1) -> Array:
+    """Return labels as one 0 or 1 a class on `axis`; none is 1 for a label that is no class."""
+    if is_bool(xp, labels.dtype):
+        labels = xp.astype(labels, xp.uint8)
+    axis %= labels.ndim + 1
+    classes = xp.arange(num_classes, dtype=labels.dtype, device=device(labels))
+    along = [1] * (labels.ndim + 1)
+    along[axis] = num_classes
+    return xp.astype(xp.expand_dims(labels, axis=axis) == xp.reshape(classes, tuple(along)), dtype)
+
+
+def along_axis(xp: Namespace, values: Any, like: Array, axis: int = 1) -> Array:
+    """Return numbers, one a class, or one for all, as an array that broadcasts over `like`."""
+    values = as_floating(xp, values, like)
+    if values.ndim == 0:
+        return values
+    shape = [1] * like.ndim
+    shape[axis] = values.shape[0]
+    return xp.reshape(values, tuple(shape))
+
+
+def equal(xp: Namespace, target: Array, value: float | None) -> Array | None:
+    """Return where `target` is `value`, or None if it never can be."""
+    if value is None:
+        return None
+    if is_real_floating(xp, target.dtype):
+        return target == float(value)
+    if int(value) != value:
+        return None
+    return ignored(xp, as_integers(xp, target), (int(value),))
+
+
+def at_labels(xp: Namespace, x: Array, labels: Array, num_classes: int) -> Array:
+    """Return a map (images, ...) as (images, classes, ...), 0 but at the labelled class."""
+    return x[:, None, ...] * one_hot(xp, labels, num_classes, x.dtype)
+
+
+def one_hot_checked(xp: Namespace, labels: Array, num_classes: int) -> Array:
+    """Return labels as a one-hot target, in which a label that is no class shows as an error.
+
+    It becomes 2, at class 0: a value that our losses refuse.
+    """
+    bad = outside(xp, as_integers(xp, labels), num_classes - 1)
+    target = one_hot(xp, labels, num_classes, index_dtype(xp, device(labels)))
+    first = one_hot(xp, xp.zeros_like(labels), num_classes, target.dtype)
+    return xp.where(bad[:, None, ...], 2 * first, target)

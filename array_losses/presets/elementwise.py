@@ -1,0 +1,72 @@
+"""Losses of single elements: every element of the logits as a pixel of one image and one class.
+
+So every element may have a weight of its own, and be ignored whether the target is hard or soft.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from array_losses.core.namespace import Array, Namespace
+from array_losses.losses.base import Criterion
+from array_losses.presets import arrays
+from array_losses.presets.translation import Translation
+
+__all__ = ["elementwise", "one_weight"]
+
+
+def elementwise(
+    xp: Namespace,
+    criterion: Criterion,
+    logits: Array,
+    target: Array,
+    *,
+    weight: Any = None,
+    pos_weight: Any = None,
+    hidden: Array | None = None,
+) -> Translation:
+    """Return the translation of a binary loss that weighs and ignores single elements.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        With the activation "sigmoid" or None, no `ignore_index` and no numbers a class.
+    logits, target : array
+        Of one shape, to which the weights are broadcast.
+    weight, pos_weight : number or array, optional
+        Factors of the element, and of its positive term.
+    hidden : bool array, optional
+        Elements that do not count, whatever the target holds there.
+    """
+    shape = logits.shape
+    if hidden is not None:
+        target = xp.where(hidden, xp.zeros_like(target), target)
+    if pos_weight is not None:
+        # -[w q log p + (1 - q) log(1 - p)] is the loss of the target w q / (w q + 1 - q), weighted.
+        target = arrays.as_floating(xp, target, logits)
+        positive = target * arrays.as_floating(xp, pos_weight, logits)
+        factor = positive + (1.0 - target)
+        target = xp.where(factor == 0.0, 0.0, positive / xp.where(factor == 0.0, 1.0, factor))
+        weight = factor if weight is None else factor * arrays.as_floating(xp, weight, logits)
+    counted = None if hidden is None else ~hidden
+    if weight is not None:
+        weight = xp.broadcast_to(arrays.as_floating(xp, weight, logits), shape)
+        counted = weight if counted is None else xp.where(counted, weight, 0.0)
+    return Translation(
+        criterion,
+        _one_class(xp, logits),
+        _one_class(xp, target),
+        None if counted is None else one_weight(xp, counted),
+        reshape=lambda x: xp.reshape(x, shape) if x.ndim else x,
+        back=lambda grad: xp.reshape(grad, shape),
+    )
+
+
+def _one_class(xp: Namespace, x: Array) -> Array:
+    return xp.reshape(x, (1, 1, math.prod(x.shape)))
+
+
+def one_weight(xp: Namespace, x: Array) -> Array:
+    """Return every element as the weight, or the label, of a pixel of one image."""
+    return xp.reshape(x, (1, math.prod(x.shape)))

@@ -1,0 +1,510 @@
+"""The losses of segmentation-models-pytorch (smp) by their names, as of 0.6.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import array_losses as al
+from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.losses.base import Reduction
+from array_losses.presets import arrays
+from array_losses.presets.elementwise import elementwise
+from array_losses.presets.modes import (
+    Mode,
+    Reading,
+    activation_of,
+    check_eps,
+    check_mode,
+    read,
+    weights_of,
+)
+from array_losses.presets.translation import Preset, Said, Translation
+
+__all__ = [
+    "DiceLoss",
+    "FocalLoss",
+    "JaccardLoss",
+    "LovaszLoss",
+    "SoftBCEWithLogitsLoss",
+    "SoftCrossEntropyLoss",
+    "TverskyLoss",
+]
+
+
+@dataclass(frozen=True)
+class _OverlapLoss(Preset):
+    """What Dice, Jaccard and Tversky losses share: the options, and their sums over the batch."""
+
+    mode: Mode
+    classes: Any = None
+    log_loss: bool = False
+    from_logits: bool = True
+    smooth: float = 0.0
+    ignore_index: int | None = None
+    eps: float = 1e-7
+
+    def __post_init__(self) -> None:
+        """Check the mode and keep the weights as numbers."""
+        check_mode(self.mode)
+        check_eps(self.eps)
+        self.keep(class_weights=arrays.numbers(self.weights))
+        if self.mode == "binary" and (self.weights is not None or self.classes is not None):
+            msg = '`classes` and `class_weights` must be None with mode="binary".'
+            raise ValueError(msg)
+        classes = arrays.numbers(self.classes)
+        self.keep(classes=None if classes is None else tuple(int(one) for one in classes))
+
+    @property
+    def weights(self) -> Any:
+        """The class weights: a field of the subclasses, last of their options."""
+        return getattr(self, "class_weights", None)
+
+    def shared(self, num_classes: int, ignore_index: int | None) -> dict[str, Any]:
+        """Return the options that ours have in common."""
+        return {
+            "activation": activation_of(self.mode, from_logits=self.from_logits),
+            "absent": "zero",
+            "form": "log" if self.log_loss else "linear",
+            "class_weights": weights_of(self.classes, self.weights, num_classes),
+            "ignore_index": ignore_index,
+        }
+
+    def read(self, y_pred: Array, y_true: Array) -> tuple[Reading, dict[str, Any]]:
+        """Return the arrays as the mode means them, and the options that ours have in common."""
+        seen = read(self.mode, y_pred, y_true, self.ignore_index)
+        return seen, self.shared(seen.logits.shape[1], seen.ignore_index)
+
+
+@dataclass(frozen=True)
+class DiceLoss(_OverlapLoss):
+    """Dice loss, as ``segmentation_models_pytorch.losses.DiceLoss``: called with (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode : {"binary", "multiclass", "multilabel"}
+        What the target holds: a mask, labels, or a mask for each class.
+    classes : sequence of ints, optional
+        The classes that count.
+    log_loss : bool, default False
+        Whether the loss is -log of the coefficient.
+    from_logits : bool, default True
+        Whether `y_pred` holds logits: softmax for "multiclass", else sigmoid.
+    smooth : number >= 0, default 0
+        Added to T and to (P + G) / 2.
+    ignore_index : int, optional
+        A value of the target that does not count.
+    eps : number, default 1e-7
+        Without effect: it guards against a division by 0.
+    class_weights : sequence or 1-D array, optional
+        One number a class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.DiceLoss`; and for a soft target in the mode "multilabel" together with
+        `ignore_index`.
+
+    Notes
+    -----
+    Odd in smp, and the same here: the loss of a class without a pixel in the batch is 0 and counts
+    in the mean, so that the loss depends on how many classes happen to be absent, and false
+    positives of such a class cost nothing. `array_losses.DiceLoss` leaves it out; with
+    ``absent="keep"`` it counts. And smooth = 1 is 2 beside 2T.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.DiceLoss("multiclass", ignore_index=255)
+    >>> loss, grad = criterion.value_and_grad(np.zeros((1, 2, 4)), np.asarray([[0, 0, 1, 255]]))
+    >>> round(float(loss), 6)
+    0.514286
+    """
+
+    class_weights: Any = None
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        seen, shared = self.read(y_pred, y_true)
+        return seen.translation(al.DiceLoss(smooth=2.0 * self.smooth, **shared))
+
+
+@dataclass(frozen=True)
+class JaccardLoss(_OverlapLoss):
+    """Jaccard loss, as ``segmentation_models_pytorch.losses.JaccardLoss``: (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode, classes, log_loss, from_logits, smooth, ignore_index, eps, class_weights
+        As for `DiceLoss`; `smooth` is added to T and to P + G - T.
+
+    Notes
+    -----
+    Odd in smp, and the same here: what `DiceLoss` says of absent classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.JaccardLoss("binary")
+    >>> round(float(criterion(np.zeros((1, 1, 4)), np.asarray([[[0, 0, 0, 1]]]))), 6)
+    0.8
+    """
+
+    class_weights: Any = None
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        seen, shared = self.read(y_pred, y_true)
+        return seen.translation(al.JaccardLoss(smooth=self.smooth, **shared))
+
+
+@dataclass(frozen=True)
+class TverskyLoss(_OverlapLoss):
+    """Tversky loss, as ``segmentation_models_pytorch.losses.TverskyLoss``: (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode, classes, log_loss, from_logits, smooth, ignore_index, eps
+        As for `DiceLoss`; `smooth` is added to numerator and denominator.
+    alpha, beta : numbers >= 0, default 0.5, not both 0
+        The weights of false positives and of false negatives.
+    gamma : number > 0, default 1
+        The power of the mean over classes.
+    class_weights : sequence or 1-D array, optional
+        One number a class.
+
+    Notes
+    -----
+    Odd in smp, and the same here: what `DiceLoss` says of absent classes; and `gamma` is the power
+    of the mean over classes, where the focal Tversky loss of the paper takes that of each class, as
+    ``array_losses.TverskyLoss(gamma=...)`` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.TverskyLoss("multiclass", alpha=0.3, beta=0.7, gamma=0.75)
+    >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]]))), 6)
+    0.62109
+    """
+
+    alpha: float = 0.5
+    beta: float = 0.5
+    gamma: float = 1.0
+    class_weights: Any = None
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        seen, shared = self.read(y_pred, y_true)
+        criterion = al.TverskyLoss(
+            smooth=self.smooth, fp_weight=self.alpha, fn_weight=self.beta, **shared
+        )
+        return seen.translation(criterion, power=self.gamma)
+
+
+@dataclass(frozen=True)
+class FocalLoss(Preset):
+    """Focal loss, as ``segmentation_models_pytorch.losses.FocalLoss``: (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode : {"binary", "multiclass", "multilabel"}
+        What the target holds: a mask, labels, or a mask for each class. It must be hard.
+    alpha : float from 0 to 1, optional
+        The factor of positives; negatives have 1 - alpha.
+    gamma : number >= 0, default 2
+    ignore_index : int, optional
+        A value of the target that does not count.
+    from_logits : bool, default True
+        Whether `y_pred` holds logits.
+    eps : number, default 1e-7
+        How far given probabilities are kept from 0 and 1, in the mode "multiclass".
+    reduction : {"mean", "sum"}
+        Over pixels; the mean over classes is taken in any case.
+    normalized
+        Must be False.
+    reduced_threshold : number, optional
+        Pixels with a smaller probability of what is so have the modulating factor 1.
+    class_weights : sequence or 1-D array, optional
+        One number a class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.FocalLoss`; and for what has no equal here: a soft target, the
+        normalised focal loss, other reductions.
+
+    Notes
+    -----
+    Odd in smp, and the same here: "multiclass" means one sigmoid for each class against the rest,
+    no softmax; there ``from_logits=False`` takes the sigmoid of log p. The softmax focal loss is
+    `array_losses.FocalLoss`. Different here: "multilabel" with `ignore_index` works (smp raises an
+    error), and where all is ignored the loss is 0 (smp gives NaN).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.FocalLoss("multiclass", alpha=0.25)
+    >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]]))), 6)
+    0.086643
+    """
+
+    mode: Mode
+    alpha: float | None = None
+    gamma: float = 2.0
+    ignore_index: int | None = None
+    from_logits: bool = True
+    eps: float = 1e-7
+    reduction: Literal["mean", "sum"] = "mean"
+    normalized: bool = False
+    reduced_threshold: float | None = None
+    class_weights: Any = None
+
+    def __post_init__(self) -> None:
+        """Check what cannot be said with our losses."""
+        check_mode(self.mode)
+        self.keep(class_weights=arrays.numbers(self.class_weights))
+        if self.mode == "binary" and self.class_weights is not None:
+            msg = '`class_weights` must be None with mode="binary".'
+            raise ValueError(msg)
+        if self.reduction not in {"mean", "sum"}:
+            msg = f'`reduction` must be "mean" or "sum" in this preset, got {self.reduction!r}.'
+            raise ValueError(msg)
+        if self.normalized:
+            msg = "`normalized` must be False in this preset."
+            raise ValueError(msg)
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(y_pred=y_pred, y_true=y_true)
+        if self.mode == "multiclass" and not self.from_logits:
+            p = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
+            said = self._one_against_the_rest(xp, xp.log(p), y_true)
+            return said.before(lambda grad: grad / p)
+        if self.mode != "multiclass":
+            y_true = arrays.as_hard(xp, y_true, self.ignore_index)
+        if not self.from_logits:
+            return self._given(xp, y_pred, y_true)
+        return self._one_against_the_rest(xp, y_pred, y_true)
+
+    def _one_against_the_rest(self, xp: Namespace, y_pred: Array, y_true: Array) -> Translation:
+        seen = read(self.mode, y_pred, y_true, self.ignore_index)
+        criterion = al.FocalLoss(
+            activation="sigmoid",
+            normalize="weights",
+            alpha=self.alpha,
+            gamma=self.gamma,
+            threshold=self.reduced_threshold,
+            class_weights=self.class_weights,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+        return seen.translation(criterion).scaled(self._share(seen.logits.shape[1]))
+
+    def _given(self, xp: Namespace, y_pred: Array, y_true: Array) -> Translation:
+        """Return the loss of probabilities, each class for itself."""
+        criterion = al.FocalLoss(
+            activation=None,
+            normalize="weights",
+            alpha=self.alpha,
+            gamma=self.gamma,
+            threshold=self.reduced_threshold,
+            reduction=self.reduction,
+        )
+        weight = self.class_weights
+        said = elementwise(
+            xp,
+            criterion,
+            y_pred,
+            xp.reshape(y_true, y_pred.shape),
+            weight=None if weight is None else arrays.along_axis(xp, weight, y_pred),
+            hidden=arrays.equal(xp, xp.reshape(y_true, y_pred.shape), self.ignore_index),
+        )
+        return said.scaled(self._share(1 if self.mode == "binary" else y_pred.shape[1]))
+
+    def _share(self, num_classes: int) -> float:
+        """Return by what a sum over classes becomes a mean."""
+        if self.reduction == "mean":
+            return 1.0
+        return 1.0 / (num_classes if self.class_weights is None else sum(self.class_weights))
+
+
+@dataclass(frozen=True)
+class LovaszLoss(Preset):
+    """Lovász loss, as ``segmentation_models_pytorch.losses.LovaszLoss``: (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode : {"binary", "multiclass", "multilabel"}
+        "multiclass" is the Lovász-Softmax loss; the others are the hinge, of all classes together.
+    per_image : bool, default False
+        Whether each image is sorted on its own.
+    ignore_index : int, optional
+        A value of the target that does not count.
+    from_logits : bool, default True
+        Without effect, as in smp: logits are expected.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.LovaszSoftmaxLoss`.
+
+    Notes
+    -----
+    Odd in smp, and the same here: "multilabel" sorts the pixels of all classes together, so a class
+    has no loss of its own; ``array_losses.LovaszHingeLoss(absent="skip")`` gives it one. Different
+    here: float64 and float16, which smp refuses; 0 where all pixels are ignored, where smp gives
+    an array without elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.LovaszLoss("multiclass")
+    >>> float(criterion(np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])))
+    0.5
+    """
+
+    mode: Mode
+    per_image: bool = False
+    ignore_index: int | None = None
+    from_logits: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the mode."""
+        check_mode(self.mode)
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        pool: Literal["image", "batch"] = "image" if self.per_image else "batch"
+        if self.mode == "multiclass":
+            seen = read(self.mode, y_pred, y_true, self.ignore_index)
+            return seen.translation(al.LovaszSoftmaxLoss(pool=pool, ignore_index=self.ignore_index))
+        xp = namespace_of(y_pred=y_pred, y_true=y_true)
+        seen = read(
+            "binary", y_pred, arrays.as_hard(xp, y_true, self.ignore_index), self.ignore_index
+        )
+        return seen.translation(al.LovaszHingeLoss(pool=pool, ignore_index=self.ignore_index))
+
+
+@dataclass(frozen=True)
+class SoftCrossEntropyLoss(Preset):
+    """Cross entropy, as ``segmentation_models_pytorch.losses.SoftCrossEntropyLoss``.
+
+    Called with (y_pred, y_true): logits, and labels with or without an axis of one class.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+    smooth_factor : float from 0 to 1, optional
+        Label smoothing.
+    ignore_index : int or None, default -100
+        A label that does not count.
+    dim : int, default 1
+        The axis of the classes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.CrossEntropyLoss`.
+
+    Notes
+    -----
+    Odd in smp, and the same here: "mean" divides by all pixels, ignored ones too.
+    `array_losses.CrossEntropyLoss` divides by those that count. Different here: the default
+    ``smooth_factor=None`` works (smp raises an error), and a map has no axis of one class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.SoftCrossEntropyLoss(smooth_factor=0.1)
+    >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[0, 1, -100, -100]]))), 6)
+    0.346574
+    """
+
+    reduction: Reduction = "mean"
+    smooth_factor: float | None = None
+    ignore_index: int | None = -100
+    dim: int = 1
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(y_pred=y_pred, y_true=y_true)
+        if y_true.ndim == y_pred.ndim:
+            y_true = xp.squeeze(y_true, axis=self.dim)
+        criterion = al.CrossEntropyLoss(
+            class_axis=self.dim,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.smooth_factor or 0.0,
+            reduction=self.reduction,
+            normalize="all",
+        )
+        return Translation(criterion, y_pred, arrays.as_labels(xp, y_true))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftBCEWithLogitsLoss(Preset):
+    """Sigmoid cross entropy, as ``segmentation_models_pytorch.losses.SoftBCEWithLogitsLoss``.
+
+    Called with (y_pred, y_true), of one shape.
+
+    Parameters
+    ----------
+    weight : array, optional
+        Factors, broadcast to the shape of `y_pred`.
+    ignore_index : int or None, default -100
+        A value of the target that does not count.
+    reduction : {"mean", "sum", "none"}
+    smooth_factor : float from 0 to 0.5, optional
+        How far the target is drawn from 0 and from 1: half of a label smoothing.
+    pos_weight : number, sequence or array, optional
+        Factors of the positive term, broadcast to the shape of `y_pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.CrossEntropyLoss`.
+
+    Notes
+    -----
+    Odd in smp, and the same here: "mean" divides by all elements, ignored ones too.
+    ``array_losses.CrossEntropyLoss(activation="sigmoid")`` divides by those that count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import smp
+    >>> criterion = smp.SoftBCEWithLogitsLoss(ignore_index=255)
+    >>> round(float(criterion(np.zeros((1, 4)), np.asarray([[0, 1, 255, 255]]))), 6)
+    0.346574
+    """
+
+    weight: Any = None
+    ignore_index: int | None = -100
+    reduction: Reduction = "mean"
+    smooth_factor: float | None = None
+    pos_weight: Any = None
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(y_pred=y_pred, y_true=y_true)
+        hidden = arrays.equal(xp, y_true, self.ignore_index)
+        if self.smooth_factor:
+            y_true = arrays.as_floating(xp, y_true, y_pred)
+            y_true = (1.0 - y_true) * self.smooth_factor + y_true * (1.0 - self.smooth_factor)
+        criterion = al.CrossEntropyLoss(
+            activation="sigmoid", normalize="all", reduction=self.reduction
+        )
+        return elementwise(
+            xp,
+            criterion,
+            y_pred,
+            y_true,
+            weight=self.weight,
+            pos_weight=self.pos_weight,
+            hidden=hidden,
+        )

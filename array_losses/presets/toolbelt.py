@@ -1,0 +1,348 @@
+"""The losses of pytorch-toolbelt by their names, as of 0.8.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import array_losses as al
+from array_losses.core.namespace import Array, namespace_of
+from array_losses.losses.base import Reduction
+from array_losses.presets import arrays, smp
+from array_losses.presets.elementwise import elementwise
+from array_losses.presets.modes import (
+    Mode,
+    activation_of,
+    check_eps,
+    check_mode,
+    read,
+    weights_of,
+)
+from array_losses.presets.translation import Preset, Said, Translation
+
+__all__ = [
+    "BinaryFocalLoss",
+    "BinaryLovaszLoss",
+    "DiceLoss",
+    "JaccardLoss",
+    "LovaszLoss",
+    "SoftCrossEntropyLoss",
+]
+
+
+@dataclass(frozen=True)
+class _OverlapLoss(Preset):
+    """What Dice and Jaccard losses share: the options, and their sums over the batch."""
+
+    mode: Mode
+    classes: Any = None
+    log_loss: bool = False
+    from_logits: bool = True
+    smooth: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the mode and keep the classes as numbers."""
+        check_mode(self.mode)
+        check_eps(self.options()["eps"])
+        if self.mode == "binary" and self.classes is not None:
+            msg = '`classes` must be None with mode="binary".'
+            raise ValueError(msg)
+        classes = arrays.numbers(self.classes)
+        self.keep(classes=None if classes is None else tuple(int(one) for one in classes))
+
+    def of(self, loss: Any, y_pred: Array, y_true: Array) -> Said:
+        """Return one of our losses with the arrays that it is to see."""
+        seen = read(self.mode, y_pred, y_true, self.options().get("ignore_index"))
+        criterion = loss(
+            activation=activation_of(self.mode, from_logits=self.from_logits),
+            absent="zero",
+            intersection="product",
+            form="log" if self.log_loss else "linear",
+            smooth=self.smooth,
+            class_weights=weights_of(self.classes, None, seen.logits.shape[1]),
+            ignore_index=seen.ignore_index,
+        )
+        return seen.translation(criterion)
+
+
+@dataclass(frozen=True)
+class DiceLoss(_OverlapLoss):
+    """Dice loss, as ``pytorch_toolbelt.losses.DiceLoss``: called with (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode : {"binary", "multiclass", "multilabel"}
+        What the target holds: a mask, labels, or a mask for each class.
+    classes : sequence of ints, optional
+        The classes that count.
+    log_loss : bool, default False
+        Whether the loss is -log of the coefficient.
+    from_logits : bool, default True
+        Whether `y_pred` holds logits: softmax for "multiclass", else sigmoid.
+    smooth : number >= 0, default 0
+        Added to 2T and to P + G.
+    ignore_index : int, optional
+        A value of the target that does not count.
+    eps : number, default 1e-7
+        Without effect: it guards against a division by 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.DiceLoss`.
+
+    Notes
+    -----
+    Odd in pytorch-toolbelt, and the same here: the loss of a class without a pixel in the batch is
+    0 and counts in the mean; `array_losses.DiceLoss` leaves it out. And a soft target does not have
+    its minimum at itself; ours has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> criterion = toolbelt.DiceLoss("multiclass", ignore_index=255)
+    >>> loss, grad = criterion.value_and_grad(np.zeros((1, 2, 4)), np.asarray([[0, 0, 1, 255]]))
+    >>> round(float(loss), 6)
+    0.514286
+    """
+
+    ignore_index: int | None = None
+    eps: float = 1e-7
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        return self.of(al.DiceLoss, y_pred, y_true)
+
+
+@dataclass(frozen=True)
+class JaccardLoss(_OverlapLoss):
+    """Jaccard loss, as ``pytorch_toolbelt.losses.JaccardLoss``: called with (y_pred, y_true).
+
+    Parameters
+    ----------
+    mode, classes, log_loss, from_logits, smooth, eps
+        As for `DiceLoss`; `smooth` is added to T and to P + G - T. There is no `ignore_index`;
+        `array_losses.JaccardLoss` has it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> criterion = toolbelt.JaccardLoss("binary")
+    >>> round(float(criterion(np.zeros((1, 1, 4)), np.asarray([[[0, 0, 0, 1]]]))), 6)
+    0.8
+    """
+
+    eps: float = 1e-7
+
+    def translate(self, y_pred: Array, y_true: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        return self.of(al.JaccardLoss, y_pred, y_true)
+
+
+@dataclass(frozen=True)
+class LovaszLoss(Preset):
+    """Lovász-Softmax loss, as ``pytorch_toolbelt.losses.LovaszLoss``: called with (logits, target).
+
+    Parameters
+    ----------
+    per_image : bool, default False
+        Whether each image is sorted on its own.
+    ignore : int, optional
+        A label that does not count.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.LovaszSoftmaxLoss`; and for logits, in spite of the argument's name.
+
+    Notes
+    -----
+    Odd in pytorch-toolbelt, and the same here: it expects probabilities, though it calls them
+    logits. Of logits, `array_losses.LovaszSoftmaxLoss` takes the softmax. Different here: logits
+    are an error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> p, target = np.full((1, 2, 1, 4), 0.5), np.asarray([[[0, 0, 0, 1]]])
+    >>> float(toolbelt.LovaszLoss()(p, target))
+    0.5
+    """
+
+    per_image: bool = False
+    ignore: int | None = None
+
+    def translate(self, logits: Array, target: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(logits=logits, target=target)
+        criterion = al.LovaszSoftmaxLoss(
+            activation=None,
+            pool="image" if self.per_image else "batch",
+            ignore_index=self.ignore,
+        )
+        return Translation(criterion, logits, arrays.as_labels(xp, target))
+
+
+@dataclass(frozen=True)
+class BinaryLovaszLoss(Preset):
+    """Lovász hinge, as ``pytorch_toolbelt.losses.BinaryLovaszLoss``: called with (logits, target).
+
+    Parameters
+    ----------
+    per_image : bool, default False
+        Whether each image is sorted on its own.
+    ignore_index : int, optional
+        A value of the target that does not count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> float(toolbelt.BinaryLovaszLoss()(np.zeros((1, 1, 4)), np.asarray([[[0, 0, 0, 1]]])))
+    1.0
+    """
+
+    per_image: bool = False
+    ignore_index: int | None = None
+
+    def translate(self, logits: Array, target: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        same: Any = smp.LovaszLoss("binary", self.per_image, self.ignore_index)
+        return same.translate(logits, target)
+
+
+@dataclass(frozen=True)
+class BinaryFocalLoss(Preset):
+    """Sigmoid focal loss, as ``pytorch_toolbelt.losses.BinaryFocalLoss``: (inputs, targets).
+
+    Parameters
+    ----------
+    alpha : float from 0 to 1, optional
+        The factor of positives; negatives have 1 - alpha.
+    gamma : number >= 0, default 2
+    ignore_index : int, optional
+        A value of the target that does not count.
+    reduction : {"mean", "sum", "none"}
+    normalized, reduced_threshold
+        Must be False and None.
+    activation : "sigmoid"
+        The hybrid with a softmax has no equal here.
+    softmax_dim
+        Without effect.
+    class_weights : sequence or 1-D array, optional
+        One number a class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.FocalLoss`; and for what has no equal here: a soft target, the
+        normalised and the reduced focal loss, a softmax, other reductions.
+
+    Notes
+    -----
+    Odd in pytorch-toolbelt, and the same here: "mean" divides by all elements, ignored ones too.
+    ``array_losses.FocalLoss(activation="sigmoid")`` divides by those that count. Different here:
+    float64 is computed in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> criterion = toolbelt.BinaryFocalLoss(alpha=0.25)
+    >>> round(float(criterion(np.zeros((1, 1, 2)), np.asarray([[[0, 1]]]))), 6)
+    0.086643
+    """
+
+    alpha: float | None = None
+    gamma: float = 2.0
+    ignore_index: int | None = None
+    reduction: Reduction = "mean"
+    normalized: bool = False
+    reduced_threshold: float | None = None
+    activation: Literal["sigmoid"] = "sigmoid"
+    softmax_dim: int | None = None
+    class_weights: Any = None
+
+    def __post_init__(self) -> None:
+        """Check what cannot be said with our losses."""
+        self.keep(class_weights=arrays.numbers(self.class_weights))
+        if self.reduction not in {"mean", "sum", "none"}:
+            msg = f'`reduction` must be "mean", "sum" or "none" here, got {self.reduction!r}.'
+            raise ValueError(msg)
+        if self.options()["activation"] != "sigmoid":
+            msg = f'`activation` must be "sigmoid" in this preset, got {self.activation!r}.'
+            raise ValueError(msg)
+        if self.normalized or self.reduced_threshold is not None:
+            msg = "`normalized` and `reduced_threshold` must be False and None in this preset."
+            raise ValueError(msg)
+
+    def translate(self, inputs: Array, targets: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(inputs=inputs, targets=targets)
+        options: Any = {"activation": "sigmoid", "alpha": self.alpha, "gamma": self.gamma}
+        targets = arrays.as_hard(xp, targets, self.ignore_index)
+        if self.reduction == "none":
+            return self._map(inputs, targets, al.FocalLoss(reduction="none", **options))
+        criterion = al.FocalLoss(
+            class_weights=self.class_weights,
+            ignore_index=self.ignore_index,
+            normalize="all_elements",
+            reduction=self.reduction,
+            **options,
+        )
+        return Translation(criterion, inputs, targets)
+
+    def _map(self, inputs: Array, targets: Array, criterion: al.FocalLoss) -> Said:
+        xp = namespace_of(inputs=inputs, targets=targets)
+        hidden = arrays.equal(xp, targets, self.ignore_index)
+        if targets.ndim < inputs.ndim:
+            if hidden is not None:
+                targets = xp.where(hidden, xp.zeros_like(targets), targets)
+                hidden = xp.broadcast_to(hidden[:, None, ...], inputs.shape)
+            targets = arrays.one_hot_checked(xp, targets, inputs.shape[1])
+        weight = self.class_weights
+        if weight is not None:
+            weight = arrays.along_axis(xp, weight, inputs)
+        return elementwise(xp, criterion, inputs, targets, weight=weight, hidden=hidden)
+
+
+@dataclass(frozen=True)
+class SoftCrossEntropyLoss(Preset):
+    """Cross entropy, as ``pytorch_toolbelt.losses.SoftCrossEntropyLoss``: (input, target).
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+    smooth_factor : float from 0 to 1, default 0
+        Label smoothing.
+    ignore_index : int or None, default -100
+        A label that does not count.
+    dim : int, default 1
+        The axis of the classes.
+
+    Notes
+    -----
+    Odd in pytorch-toolbelt, and the same here: "mean" divides by all pixels, ignored ones too.
+    `array_losses.CrossEntropyLoss` divides by those that count. Different here: a map has no axis
+    of one class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import toolbelt
+    >>> criterion = toolbelt.SoftCrossEntropyLoss()
+    >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[0, 1, -100, -100]]))), 6)
+    0.346574
+    """
+
+    reduction: Reduction = "mean"
+    smooth_factor: float = 0.0
+    ignore_index: int | None = -100
+    dim: int = 1
+
+    def translate(self, input: Array, target: Array) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        return smp.SoftCrossEntropyLoss(**self.options()).translate(input, target)

@@ -1,0 +1,214 @@
+"""Translation: what a call of another library's loss is in terms of ours."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+from array_losses.core.namespace import Array, namespace_of
+from array_losses.losses.base import Criterion
+
+__all__ = ["Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
+
+P = ParamSpec("P")
+S_co = TypeVar("S_co", bound="Said", covariant=True)
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+class Said(Protocol):
+    """What a preset makes of a call: one translation, or a sum of some."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the result is one number."""
+
+    def value(self) -> Array:
+        """Return the other library's number, or its map."""
+
+    def value_and_grad(self) -> tuple[Array, Array]:
+        """Return the number, and its derivative with respect to the prediction."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One of our losses with its arrays: (scale * criterion(...) + offset) ** power.
+
+    Attributes
+    ----------
+    criterion : Criterion
+    logits, target, pixel_weights : array
+        As the criterion takes them.
+    scale, offset : number or 0-D array
+        Neither depends on the prediction.
+    power : number
+        Of the whole, which must not be negative then.
+    reshape : callable
+        From our map to the other library's, where the result is one.
+    back : callable
+        From d loss / d logits to d loss / d prediction.
+    """
+
+    criterion: Criterion
+    logits: Array
+    target: Array
+    pixel_weights: Array | None = None
+    scale: Any = 1.0
+    offset: Any = 0.0
+    power: float = 1.0
+    reshape: Callable[[Array], Array] = _same
+    back: Callable[[Array], Array] = _same
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the result is one number, so that it has a gradient on every framework."""
+        return all(one.reduction != "none" for _, one in self.criterion.terms())
+
+    def value(self) -> Array:
+        """Return the other library's number, or its map."""
+        value = self.criterion(self.logits, self.target, pixel_weights=self.pixel_weights)
+        return self.reshape(self._raised(self._placed(value), self.power))
+
+    def value_and_grad(self) -> tuple[Array, Array]:
+        """Return the number, and its derivative with respect to the prediction."""
+        if not self.is_number:
+            msg = (
+                f"A preset that returns an array has no one gradient; it stands for "
+                f'{self.criterion}: use that with `reduction` "mean" or "sum".'
+            )
+            raise ValueError(msg)
+        value, grad = self.criterion.value_and_grad(
+            self.logits, self.target, pixel_weights=self.pixel_weights
+        )
+        value, grad = self._placed(value), self._scaled(grad)
+        if self.power != 1.0:
+            slope = self.power * self._raised(value, self.power - 1.0)
+            grad = grad * namespace_of(value=value).astype(slope, grad.dtype)
+        return self._raised(value, self.power), self.back(grad)
+
+    def scaled(self, factor: Any) -> Translation:
+        """Return the same times a factor, which does not depend on the prediction."""
+        return replace(self, scale=self.scale * factor, offset=self.offset * factor)
+
+    def plus(self, other: Translation) -> Said:
+        """Return the sum with another; as one of our sums if both see the same arrays alike."""
+        same = ("logits", "target", "pixel_weights", "reshape", "back")
+        alike = all(getattr(self, name) is getattr(other, name) for name in same)
+        numbers = (self.scale, other.scale, self.offset, other.offset)
+        plain = all(isinstance(one, float | int) for one in numbers)
+        if not (alike and plain and self.power == other.power == 1.0):
+            return Sum(self, other)
+        both = self.scale * self.criterion + other.scale * other.criterion
+        return replace(self, criterion=both, scale=1.0, offset=self.offset + other.offset)
+
+    def before(self, back: Callable[[Array], Array]) -> Translation:
+        """Return the same with one more step from d loss / d logits to that of the prediction."""
+        mine = self.back
+        return replace(self, back=lambda grad: back(mine(grad)))
+
+    def reshaped(self, last: Callable[[Array], Array]) -> Translation:
+        """Return the same with one more step from our map to the other library's."""
+        mine = self.reshape
+        return replace(self, reshape=lambda x: last(mine(x)))
+
+    def _placed(self, value: Array) -> Array:
+        value = self._scaled(value)
+        free = isinstance(self.offset, float) and self.offset == 0.0
+        return value if free else value + self.offset
+
+    @staticmethod
+    def _raised(value: Array, power: float) -> Array:
+        """Return `value` to a power, 0 with a derivative of 0 where it is 0."""
+        if power == 1.0:
+            return value
+        xp = namespace_of(value=value)
+        nothing = value == 0.0
+        return xp.where(nothing, 0.0, xp.exp(power * xp.log(xp.where(nothing, 1.0, value))))
+
+    def _scaled(self, x: Array) -> Array:
+        if isinstance(self.scale, float | int):
+            return x if self.scale == 1.0 else self.scale * x
+        return namespace_of(scale=self.scale).astype(self.scale, x.dtype) * x
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Two translations of one prediction, added: for losses that see the arrays differently."""
+
+    first: Said
+    second: Said
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the result is one number."""
+        return self.first.is_number and self.second.is_number
+
+    def value(self) -> Array:
+        """Return the other library's number, or its map."""
+        return self.first.value() + self.second.value()
+
+    def value_and_grad(self) -> tuple[Array, Array]:
+        """Return the number, and its derivative with respect to the prediction."""
+        one, two = self.first.value_and_grad(), self.second.value_and_grad()
+        return one[0] + two[0], one[1] + two[1]
+
+
+class Preset:
+    """A loss class of another library: a frozen dataclass of its options, in its order."""
+
+    def translate(self, *arrays: Any, **named: Any) -> Said:
+        """Return our loss with the arrays that it is to see."""
+        raise NotImplementedError
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        """Return the loss of the arrays, given in the other library's order or by its names."""
+        return self.translate(*arrays, **named).value()
+
+    def value_and_grad(self, *arrays: Any, **named: Any) -> tuple[Any, Any]:
+        """Return the loss and its gradient with respect to the prediction, on any framework."""
+        return self.translate(*arrays, **named).value_and_grad()
+
+    def options(self) -> dict[str, Any]:
+        """Return the options by their names."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+
+    def keep(self, **values: Any) -> None:
+        """Set options while the object is made."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+class PresetFunction(Protocol[P, S_co]):
+    """A loss function of another library, with a gradient for every framework."""
+
+    def __call__(self, *args: P.args, **options: P.kwargs) -> Any:
+        """Return the loss."""
+
+    def value_and_grad(self, *args: P.args, **options: P.kwargs) -> tuple[Any, Any]:
+        """Return the loss and its gradient with respect to the prediction, on any framework."""
+
+    def translate(self, *args: P.args, **options: P.kwargs) -> S_co:
+        """Return our loss with the arrays that it is to see."""
+
+
+def preset_function(translate: Callable[P, S_co]) -> PresetFunction[P, S_co]:
+    """Make a function of another library from the translation of its call."""
+
+    @functools.wraps(translate)
+    def function(*args: P.args, **options: P.kwargs) -> Any:
+        return translate(*args, **options).value()
+
+    @functools.wraps(translate)
+    def value_and_grad(*args: P.args, **options: P.kwargs) -> tuple[Any, Any]:
+        return translate(*args, **options).value_and_grad()
+
+    both: Any = function
+    both.__signature__ = inspect.signature(translate).replace(return_annotation=Any)
+    both.value_and_grad = value_and_grad
+    both.translate = translate
+    return cast("PresetFunction[P, S_co]", both)

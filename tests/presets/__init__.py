@@ -1,0 +1,1 @@
+"""Presets against the libraries whose names they have."""
