@@ -744,11 +744,58 @@ def _boundary_losses():
     )
 
 
+def _binned_losses():
+    """Lovász losses that tell errors apart in bins only."""
+    for name in LOVASZ_LOSSES:
+        for bins in (1, 16, 4096):
+            yield _case(f"{name}-bins-{bins}", name, {"bins": bins})
+            yield _case(
+                f"{name}-bins-{bins}-weights",
+                name,
+                {
+                    "bins": bins,
+                    "class_weights": (0.5, 2.0, 1.0),
+                    "ignore_index": 255,
+                    "pool": "image",
+                    "absent": "keep",
+                },
+                ignore=(255,),
+                weights="float",
+                absent_in_first=(1,),
+            )
+        yield _case(f"{name}-bins-soft", name, {"bins": 4}, target="soft", weights="float")
+        yield _case(f"{name}-bins-tied", name, {"bins": 4, "absent": "zero"}, scale=0.0)
+        yield _case(
+            f"{name}-bins-none",
+            name,
+            {"bins": 4, "pool": "image", "reduction": "none", "class_axis": -1},
+            class_axis=-1,
+            absent=(1,),
+        )
+        one = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+        for label, data in {"mask": {}, "empty-mask": {"absent": (1,)}}.items():
+            options = {**one, "bins": 4, "absent": "keep"}
+            yield _case(f"{name}-bins-{label}", name, options, classes=1, **data)
+        yield _case(
+            f"{name}-bins-all-ignored",
+            name,
+            {"bins": 4, "ignore_index": 9},
+            ignore=(9,),
+            ignored=2.0,
+        )
+        yield _case(f"{name}-bins-empty-batch", name, {"bins": 4}, batch=0)
+
+
 def _sums():
     """Weighted sums, also of losses that share no option."""
     several = {
         "dice-ce": ((1.0, "dice", {}), (1.0, "cross_entropy", {})),
         "ce-lovasz": ((1.0, "cross_entropy", {}), (0.5, "lovasz_softmax", {})),
+        "ce-binned": (
+            (1.0, "cross_entropy", {}),
+            (0.5, "lovasz_softmax", {"bins": 16}),
+            (0.5, "lovasz_softmax", {}),
+        ),
         "ce-hinge": (
             (1.0, "cross_entropy", {"ignore_index": 255}),
             (0.3, "lovasz_hinge", {"ignore_index": 255}),
@@ -809,6 +856,7 @@ CASES = [
     *_overlap_losses(),
     *_composed(),
     *_boundary_losses(),
+    *_binned_losses(),
     *_sums(),
 ]
 

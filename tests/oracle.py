@@ -734,6 +734,36 @@ def lovasz_extension(errors, g, w):
     return total
 
 
+def binned_extension(errors, units, g, w, bins):
+    """The extension told apart by steps of `units`: in each the mean of two orders of the kinds.
+
+    The foreground of a step and its background are one lump each: once the foreground is taken for
+    mistaken first, once the background.
+    """
+    foreground, background = w * g, w * (1 - g)
+
+    def jaccard(missed, invented):
+        union = np.sum(foreground) + invented
+        return (missed + invented) / union if union > 0 else 0.0
+
+    # The library's steps are a millionth wider, so that 1 falls into the last.
+    steps = np.minimum(np.floor(units * 2 * bins * (1 - 1e-6)), 2 * bins - 1)
+    total = missed = invented = 0.0
+    for step in sorted(set(steps), reverse=True):
+        inside = steps == step
+        f, b = np.sum(foreground[inside]), np.sum(background[inside])
+        start, end = jaccard(missed, invented), jaccard(missed + f, invented + b)
+        with_f, with_b = jaccard(missed + f, invented), jaccard(missed, invented + b)
+        if f > 0:
+            rate = ((with_f - start) + (end - with_b)) / 2 / f
+            total += rate * np.sum((foreground * errors)[inside])
+        if b > 0:
+            rate = ((with_b - start) + (end - with_f)) / 2 / b
+            total += rate * np.sum((background * errors)[inside])
+        missed, invented = missed + f, invented + b
+    return total
+
+
 def lovasz_softmax(
     logits,
     target,
@@ -748,12 +778,15 @@ def lovasz_softmax(
     pool="batch",
     absent="skip",
     normalize="weights",
+    bins=None,
 ):
     """Lovász-Softmax: the extension of the Jaccard loss at the errors |g − p|."""
 
     def loss_of_class(logits, g, w, c):
-        p = probabilities(logits, activation)[:, c]
-        return lovasz_extension(np.abs(g - p), g, w)
+        errors = np.abs(g - probabilities(logits, activation)[:, c])
+        if bins is not None:
+            return binned_extension(errors, errors, g, w, bins)
+        return lovasz_extension(errors, g, w)
 
     return _class_loss(
         logits,
@@ -784,12 +817,15 @@ def lovasz_hinge(
     pool="batch",
     absent="keep",
     normalize="weights",
+    bins=None,
 ):
     """Lovász hinge: the extension of the Jaccard loss at the errors max(0, 1 − z·sign)."""
 
     def loss_of_class(logits, g, w, c):
-        margin = logits[:, c] * (2 * g - 1)
-        return lovasz_extension(np.maximum(0, 1 - margin), g, w)
+        errors = np.maximum(0, 1 - logits[:, c] * (2 * g - 1))
+        if bins is not None:
+            return binned_extension(errors, errors / (1 + errors), g, w, bins)
+        return lovasz_extension(errors, g, w)
 
     return _class_loss(
         logits,

@@ -551,6 +551,8 @@ REDUCIBLE = {
     "dice-batch+class": ("dice", {"pool": "batch+class", "class_weights": (1.0, 2.0, 3.0)}),
     "tversky-image+class-log": ("tversky", {"pool": "image+class", "form": "log"}),
     "jaccard-image-sum": ("jaccard", {"reduction": "sum", "pool": "image"}),
+    **{f"{name}-bins": (name, {"bins": 16}) for name in LOVASZ_LOSSES},
+    "lovasz_softmax-bins-image": ("lovasz_softmax", {"bins": 4, "pool": "image", "absent": "keep"}),
     "lovasz_softmax-image-zero": ("lovasz_softmax", {"pool": "image", "absent": "zero"}),
 }
 REDUCIBLE_LOSSES = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import array_losses as al
 from array_losses.core import plan
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, PIXEL_LOSSES, Data
+from tests.cases import CLASSES, LOVASZ_LOSSES, PIXEL_LOSSES, Data
 from tests.test_contract import LOSSES, SIGMOID, assert_same
 
 VARIANTS = {
@@ -27,6 +27,10 @@ VARIANTS = {
         )
         for name in CLASSES
         if name not in PIXEL_LOSSES
+    },
+    **{
+        f"{name}-bins": lambda name=name, **options: getattr(al, CLASSES[name])(bins=16, **options)
+        for name in LOVASZ_LOSSES
     },
 }
 

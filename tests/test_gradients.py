@@ -8,7 +8,15 @@ import pytest
 import array_losses as al
 from tests import oracle
 from tests.backends import BACKENDS
-from tests.cases import ALL_CLASSES, CLASSES, OVERLAP_LOSSES, SCALAR_CASES, Case, Data
+from tests.cases import (
+    ALL_CLASSES,
+    CLASSES,
+    LOVASZ_LOSSES,
+    OVERLAP_LOSSES,
+    SCALAR_CASES,
+    Case,
+    Data,
+)
 
 # Relative to the largest entry of the gradient.
 ROUNDING = {"float64": 1e-12, "float32": 512 * 2.0**-23}
@@ -157,6 +165,8 @@ SHARP = [
     ],
     ("lovasz_softmax", {"pool": "image", "absent": "keep"}),
     ("lovasz_hinge", {"pool": "image", "absent": "skip"}),
+    ("lovasz_softmax", {"bins": 8, "absent": "keep"}),
+    ("lovasz_hinge", {"bins": 8, "pool": "image"}),
 ]
 TARGETS = {
     "labels": np.array([[[0, 1, 2], [2, 2, 1]], [[0, 0, 1], [1, 2, 0]]]),
@@ -211,6 +221,7 @@ def test_one_class_at_zero(library, dtype):
 LOSSES = [
     *[(name, {}) for name in CLASSES],
     *[(name, {"activation": "sigmoid"}) for name in CLASSES if name != "lovasz_hinge"],
+    *[(name, {"bins": 8}) for name in LOVASZ_LOSSES],
 ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import array_losses as al
 from tests import oracle
+from tests.backends import BACKENDS
 from tests.cases import Data
 from tests.test_values import assert_close
 
@@ -176,12 +177,176 @@ def test_image_pool_can_be_reduced(loss, library, dtype):
     assert_close(float(value), float(loss(logits, target)), dtype)
 
 
+# --- bins -----------------------------------------------------------------------------------------
+
+BINS = [1, 3, 16, 4096]
+each_bins = pytest.mark.parametrize("bins", BINS)
+MILLIONTH = 1 + 2e-6  # by which steps are wider, so that 1 falls into the last
+
+
+def bound_of(loss, logits, bins):
+    """By how much the binned loss may be below the exact one."""
+    if loss is al.LovaszSoftmaxLoss:
+        return MILLIONTH / (2 * bins)
+    return MILLIONTH * (2 + np.max(np.abs(logits))) ** 2 / (2 * bins)
+
+
 @both
-def test_bins_are_still_to_come(loss):
-    with pytest.raises(NotImplementedError):
-        loss(bins=256)
-    with pytest.raises(ValueError, match="bins"):
-        loss(bins=0)
+@each_bins
+@pytest.mark.parametrize("pool", ["batch", "image"])
+def test_binned_is_below_exact_and_near(loss, bins, pool):
+    """Tied errors, classes that are absent, weights and soft targets among them."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits, target, weights = Data(
+            spatial=(4, 5),
+            target=("labels", "soft")[seed % 2],
+            weights=(None, "float")[seed // 2 % 2],
+            absent=((), (1,))[seed // 4 % 2],
+            scale=rng.choice([0.1, 1.0, 5.0]),
+            seed=seed,
+        ).build()
+        if seed % 3 == 0:
+            logits = np.round(logits)
+        options = {"pool": pool, "absent": "keep", "reduction": "none"}
+        exact = loss(**options)(logits, target, pixel_weights=weights)
+        binned = loss(bins=bins, **options)(logits, target, pixel_weights=weights)
+        assert exact.shape == binned.shape
+        assert np.all(exact > 0)
+        assert np.all(binned <= exact * (1 + 1e-13))
+        assert np.all(exact - binned <= bound_of(loss, logits, bins))
+
+
+def test_the_bound_of_bins_is_sharp():
+    """One pixel at the top of a step, very many at its bottom, and no foreground."""
+    count, bins = 100_000, 4
+    p = np.full(count, 0.5 + 1e-5)
+    p[7] = 0.625 - 1e-5
+    options = {"activation": None, "absent": "keep"}
+    exact, binned = (
+        al.LovaszSoftmaxLoss(bins=n, **options)(mask_of(p), np.zeros((1, count), dtype=int))
+        for n in (None, bins)
+    )
+    assert 0.99 / (2 * bins) < exact - binned <= 1 / (2 * bins)
+
+
+def test_an_example_of_bins_by_hand(library, dtype):
+    # Errors .9 (foreground) .6 .8 (foreground) in the upper of two steps, .1 in the lower.
+    p = library.asarray(mask_of([0.1, 0.6, 0.2, 0.1]), dtype)
+    target = library.asarray(np.array([[1, 0, 1, 0]]))
+    loss = al.LovaszSoftmaxLoss(activation=None, bins=1)
+    value, gradient = loss.value_and_grad(p, target)
+    # Foreground first: J = 1 after both, so 1/2 each and 0; background first: 1/3, 1/3 each.
+    foreground, background = (1 / 2 + 1 / 3) / 2, (0 + 1 / 3) / 2
+    assert float(value) == pytest.approx(foreground * (0.9 + 0.8) + background * 0.6, rel=1e-6)
+    expected = mask_of([-foreground, background, -foreground, 0])
+    np.testing.assert_allclose(library.to_numpy(gradient), expected, 1e-6)
+
+
+@both
+def test_where_no_bin_holds_two_kinds_binned_is_exact(loss, library, dtype):
+    """Equal errors of one kind: the order among them does not matter to the value."""
+    values = np.array([0.9, 0.9, -0.5, -0.5, -0.5, 0.25])
+    target = np.array([[0, 0, 1, 1, 1, 0]])
+    options = {} if loss is al.LovaszHingeLoss else {"activation": "sigmoid"}
+    arrays = library.asarray(mask_of(values), dtype), library.asarray(target)
+    exact, binned = (float(loss(bins=bins, **options)(*arrays)) for bins in (None, 512))
+    assert binned == pytest.approx(exact, rel=ROUNDING[dtype])
+
+
+@both
+def test_the_order_of_ties_does_not_matter_to_binned_gradients(loss, library, dtype):
+    logits = library.asarray(np.zeros((1, 1, 5)), dtype)
+    target = library.asarray(np.array([[1, 0, 0, 1, 0]]))
+    options = {} if loss is al.LovaszHingeLoss else {"activation": "sigmoid"}
+    gradient = library.to_numpy(loss(bins=8, **options).value_and_grad(logits, target)[1])[0, 0]
+    assert gradient[0] == gradient[3] < 0
+    assert gradient[1] == gradient[2] == gradient[4] > 0
+
+
+@both
+def test_many_bins_have_almost_the_exact_gradient(loss):
+    """Where each pixel has a bin of its own, the gradients are one."""
+    logits, target, weights = Data(spatial=(5, 6), weights="float", seed=8).build()
+    exact, binned = (
+        loss(bins=bins).value_and_grad(logits, target, pixel_weights=weights)
+        for bins in (None, 10**6)
+    )
+    assert binned[0] == pytest.approx(exact[0], rel=1e-12)
+    np.testing.assert_allclose(binned[1], exact[1], rtol=1e-9, atol=1e-15)
+
+
+@both
+def test_binned_totals_of_halves_add_up(loss, library, dtype):
+    arrays = Data(batch=4, weights="float", absent_in_first=(1,), seed=9).build(dtype)
+    loss = loss(bins=16)
+    kept = []
+    for part in (slice(2), slice(2, None)):
+        logits, target, weights = library.on([x[part] for x in arrays], dtype)
+        loss(logits, target, pixel_weights=weights, all_reduce=lambda x: kept.append(x) or x)
+    logits, target, weights = library.on([x[:2] for x in arrays], dtype)
+    value, gradient = loss.value_and_grad(
+        logits, target, pixel_weights=weights, all_reduce=lambda totals: totals + kept[1]
+    )
+    logits, target, weights = BACKENDS["numpy"].on(arrays, "float64")
+    whole, slope = loss.value_and_grad(logits, target, pixel_weights=weights)
+    assert float(value) == pytest.approx(whole, rel=ROUNDING[dtype])
+    rounding = {"rtol": 10 * ROUNDING[dtype], "atol": 1e-2 * ROUNDING[dtype]}
+    np.testing.assert_allclose(library.to_numpy(gradient), slope[:2], **rounding)
+
+
+@both
+@each_bins
+def test_nan_shows_through_bins(loss, bins, library, dtype):
+    """Warnings are errors in tests: a NaN has no bin, and says nothing about it."""
+    logits, target, _ = Data(seed=10).build()
+    logits[0, 1, 0, 0] = np.nan
+    value, _ = loss(bins=bins).value_and_grad(*library.on((logits, target), dtype))
+    assert np.isnan(float(value))
+
+
+@both
+def test_nan_shows_in_a_binned_class_that_is_skipped(loss, library, dtype):
+    logits, target, _ = Data(absent=(1,), seed=10).build()
+    logits[0, 1, 0, 0] = np.nan
+    for absent in ("skip", "zero"):
+        value = loss(bins=4, absent=absent)(*library.on((logits, target), dtype))
+        assert np.isnan(float(value))
+
+
+@both
+@each_bins
+def test_a_binned_perfect_prediction_is_worth_nothing(loss, bins, library, dtype):
+    target = np.array([[0, 1, 2, 1, 0]])
+    logits = np.where(target[:, np.newaxis] == np.arange(3).reshape(1, 3, 1), 1e4, -1e4)
+    value, gradient = loss(bins=bins).value_and_grad(*library.on((logits, target), dtype))
+    assert float(value) == 0
+    assert not np.any(library.to_numpy(gradient))
+
+
+@both
+@each_bins
+def test_a_binned_prediction_that_is_all_wrong(loss, bins, library, dtype):
+    """The largest error falls into the last bin: the Jaccard loss is 1 after it."""
+    values, target = np.array([-1e4, -1e4, 1e4, -1e4]), np.array([[1, 1, 0, 1]])
+    options = {} if loss is al.LovaszHingeLoss else {"activation": "sigmoid"}
+    logits = library.asarray(mask_of(values), dtype)
+    value = loss(bins=bins, **options)(logits, library.asarray(target))
+    largest = 1e4 + 1 if loss is al.LovaszHingeLoss else 1
+    assert float(value) == pytest.approx(largest, rel=1e-6)
+
+
+@both
+def test_wrong_bins(loss):
+    for bins in (0, -3):
+        with pytest.raises(ValueError, match="`bins`"):
+            loss(bins=bins)
+    for bins in (2.5, "many", True):
+        with pytest.raises(TypeError, match="`bins`"):
+            loss(bins=bins)
+
+
+# --- rounding -------------------------------------------------------------------------------------
 
 
 def test_an_error_below_0_by_rounding_sorts_last(library):

@@ -244,6 +244,7 @@ def evaluate(
     seen: dict[tuple[int, View], Pixels] = {}
     values: list[Array] = []
     summed: list[tuple[Formula, Totals]] = []
+    dtype = compute_dtype(xp, logits.dtype)
     for (_, formula), batch in zip(terms, batches, strict=True):
         key = (formula.class_axis, formula.view)
         if key not in seen:
@@ -257,4 +258,5 @@ def evaluate(
     _, fractions = finish(xp, [f for f, _ in summed], [t for _, t in summed], all_reduce)
     found = iter(fractions)
     values = [divide(xp, *next(found)) if value is None else value for value in values]
-    return weighted_sum(terms, values)
+    # Totals may be wider than what they are the totals of.
+    return weighted_sum(terms, [xp.astype(value, dtype, copy=False) for value in values])

@@ -75,8 +75,8 @@ class Histogram:
     def spread(self, foreground: Array, background: Array) -> Array:
         """Return to each element its counts times the numbers of its bin, by kind."""
         if not self._apart:
-            parts, numbers = self._parts, (foreground, background)
-            return sum(part * self._of_bin(one) for part, one in zip(parts, numbers, strict=True))
+            pairs = zip(self._parts, (foreground, background), strict=True)
+            return sum(self.xp.astype(part, one.dtype) * self._of_bin(one) for part, one in pairs)
         both = self._of_bin(self.xp.stack((background, foreground), axis=-1))
         return both if self._counts is None else self.xp.astype(self._counts, both.dtype) * both
 

@@ -238,6 +238,9 @@ _BOUNDARY: tuple[Row, ...] = (
 _LOVASZ: tuple[Row, ...] = (
     ({"absent": "keep"}, "labels, classes absent"),
     ({"absent": "skip"}, "labels, no spatial axis"),
+    ({"bins": 8}, "labels, pixel weights"),
+    ({"bins": 16, "pool": "image", "absent": "keep"}, "labels, classes absent"),
+    ({"bins": 4}, "soft"),
 )
 _HINGE: tuple[Row, ...] = (
     ({}, "binary mask"),
@@ -279,6 +282,7 @@ _SUMS: tuple[tuple[tuple[Term, ...], str], ...] = (
         ((0.5, "LovaszSoftmaxLoss", {}), (1.0, "TverskyLoss", {"pool": "image"})),
         "labels, pixel weights",
     ),
+    (((1.0, "CrossEntropyLoss", {}), (0.5, "LovaszSoftmaxLoss", {"bins": 16})), "labels"),
 )
 
 # Half precision is a matter of how logits are widened and gradients rounded, not of every option.
