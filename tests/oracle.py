@@ -746,8 +746,7 @@ def binned_extension(errors, units, g, w, bins):
         union = np.sum(foreground) + invented
         return (missed + invented) / union if union > 0 else 0.0
 
-    # The library's steps are a millionth wider, so that 1 falls into the last.
-    steps = np.minimum(np.floor(units * 2 * bins * (1 - 1e-6)), 2 * bins - 1)
+    steps = np.minimum(np.floor(units * 2 * bins), 2 * bins - 1)
     total = missed = invented = 0.0
     for step in sorted(set(steps), reverse=True):
         inside = steps == step

@@ -48,8 +48,9 @@ class Histogram:
         self._shape = (*x.shape[:2], bins)
         self._on = device(x)
         self._wide = wide_dtype(xp, x.dtype, self._on)
-        # A little less than the number of bins: so 1 falls into the last one.
-        scaled = xp.where(x > 0.0, xp.minimum(x, xp.ones_like(x)), 0.0) * (bins * (1.0 - 1e-6))
+        # What is 1 or above falls into the last bin; below 0, and NaN, into the first.
+        scaled = xp.minimum(x * bins, xp.full_like(x, bins - 0.5))
+        scaled = xp.where(x > 0.0, scaled, 0.0)
         self._place = xp.astype(scaled, index_dtype(xp, self._on))
         rows = math.prod(x.shape[:2])
         if rows > 1:

@@ -36,8 +36,7 @@ def _by_digits(xp: Namespace, x: Array) -> Array:
     """
     bits = (xp.reshape(x, (-1,)) + 0.0).view(xp.uint32)  # + 0.0: -0.0 has other bits than 0.0
     if bits.size and xp.max(bits) >= _SIGN:
-        bits ^= (bits >> 31) * (_SIGN - 1)
-        bits ^= _SIGN
+        bits = bits ^ ((bits >> 31) * (_SIGN - 1) + _SIGN)
     bits = ~bits
     low, high = xp.astype(bits & 0xFFFF, xp.uint16), xp.astype(bits >> 16, xp.uint16)
     first = xp.argsort(low, stable=True)
@@ -59,9 +58,8 @@ def worth_sorting(
     """
     inside = errors[foreground]
     lowest = max(least, float(xp.min(inside))) if inside.size else least
-    above = ~(errors < lowest)  # NaN is not below
     counted = foreground | background
-    above &= counted
+    above = counted & ~(errors < lowest)  # NaN is not below
     if not inside.size:
         places = xp.nonzero(above)[-1]
         largest = xp.argmax(xp.take(errors, places, axis=-1)) if places.size else 0
