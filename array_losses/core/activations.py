@@ -182,7 +182,7 @@ class ModerateSigmoid(Activation):
 
 def sigmoid(xp: Namespace, logits: Array, *, look: bool) -> Activation:
     """Return a sigmoid, the quicker one if the values may be looked at and allow it."""
-    if look and logits.size:
+    if look and 0 not in logits.shape:
         lowest = -0.9 * math.log(xp.finfo(logits.dtype).max)
         if xp.min(logits) > lowest:
             return ModerateSigmoid(xp, logits)

@@ -74,15 +74,15 @@ class Evaluation:
             memory.keep_freed_blocks(self.xp, self.device)
         itemsize = self.xp.finfo(self.dtype).bits // 8
         self.cuts = [group.cuts(plan, itemsize) for group in self.groups]
-        # d loss / d errors of each pixel and class, for losses that sort.
-        self.sorted: dict[int, Array] = {}
+        # d loss / d errors of each pixel and class, for losses taken class by class.
+        self.d_errors: dict[int, Array] = {}
 
     # What is asked for.
 
     def value(self) -> tuple[Array, State]:
         """Return the value, and what the gradient needs of it."""
         value, state = self._value(scratch=None)
-        self.sorted.clear()
+        self.d_errors.clear()
         return value, state
 
     def gradient(self, state: State, d: Array | None = None) -> Array:
@@ -146,11 +146,11 @@ class Evaluation:
         return xp.astype(value, self.dtype, copy=False), state
 
     def _gradient(self, gradient: Array, state: State, d: Array | None) -> Array:
-        # What was sorted may lie in the gradient itself, which is replaced block by block: the
-        # groups that sort come first.
+        # Those derivatives may lie in the gradient itself, which is replaced block by block: the
+        # groups that have them come first.
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
             self._second_pass(group, cuts, gradient, state, d, add=n > 0)
-        self.sorted.clear()
+        self.d_errors.clear()
         return gradient
 
     # Passes over the blocks of a group.
@@ -199,10 +199,10 @@ class Evaluation:
             for i, formula in zip(group.members, group.formulas, strict=True):
                 pixels = seen[formula.view]
                 mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
-                if i not in self.sorted:
+                if i not in self.d_errors:
                     each = formula.slope(pixels, mine)
                 else:
-                    d_errors = group.read(self.sorted[i], cut) * mine[0][:, :, None]
+                    d_errors = group.read(self.d_errors[i], cut) * mine[0][:, :, None]
                     each = formula.error_slope(pixels, d_errors)
                 slope = each if slope is None else slope + each
             group.write(out, cut, slope, add=add)
@@ -244,25 +244,25 @@ class Evaluation:
     def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
         """Take the errors of each block, then all of each class, several classes side by side.
 
-        What stays in `self.sorted` is d loss / d errors, the first loss's in `scratch`.
+        What stays in `self.d_errors` is d loss / d errors, the first loss's in `scratch`.
         """
         for i in group.members:
-            self.sorted[i] = self._room_for_errors(group, scratch)
+            self.d_errors[i] = self._room_for_errors(group, scratch)
 
         def measure(cut: Cut) -> None:
             seen = group.pixels(cut)
             for i, formula in zip(group.members, group.formulas, strict=True):
-                group.write(self.sorted[i], cut, formula.errors(seen[formula.view]))
+                group.write(self.d_errors[i], cut, formula.errors(seen[formula.view]))
 
         threads.ordered_map(measure, cuts, self.threads)
         every = group.pixels(group.everything)
         return {
-            i: self._each_class(group, formula, every[formula.view], self.sorted[i])
+            i: self._each_class(group, formula, every[formula.view], self.d_errors[i])
             for i, formula in zip(group.members, group.formulas, strict=True)
         }
 
     def _room_for_errors(self, group: Group, scratch: Array | None) -> Array:
-        if scratch is not None and scratch.dtype == self.dtype and not self.sorted:
+        if scratch is not None and scratch.dtype == self.dtype and not self.d_errors:
             return group.view_of(scratch)
         shape = group.batch.logits.shape
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
@@ -274,7 +274,7 @@ class Evaluation:
         rows = rows if formula.per_image else [slice(None)]
         tasks = [(n, row, c) for n, row in enumerate(rows) for c in range(group.classes)]
 
-        def sort(task: tuple[int, slice, int]) -> tuple[Array, Array]:
+        def one(task: tuple[int, slice, int]) -> tuple[Array, Array]:
             _, row, c = task
             where = (row, c, *(slice(None) for _ in group.shape[1:]))
             mine = errors[where]
@@ -286,7 +286,7 @@ class Evaluation:
 
         shape = (len(rows), group.classes)
         totals = tuple(xp.zeros(shape, dtype=self.wide, device=self.device) for _ in range(2))
-        found = threads.ordered_map(sort, tasks, self.threads)
+        found = threads.ordered_map(one, tasks, self.threads)
         for (n, _, c), parts in zip(tasks, found, strict=True):
             for total, part in zip(totals, parts, strict=True):
                 total[n, c] = xp.astype(part[0, 0], self.wide)
