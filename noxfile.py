@@ -145,6 +145,7 @@ def agreement(session: nox.Session) -> None:
     session.install("-e", ".[test,compare,jax]", TORCH)
     env = backends("numpy", "torch", "jax") | jax_cache(session)
     session.run("pytest", *WORKERS, *existing(*TOGETHER), *session.posargs, env=env)
+    session.run("pytest", *WORKERS, "tests/test_gradients.py", "-k", "sharp_places", env=env)
     session.run("pytest", *DOCTEST, *existing(*FRAMEWORK_EXAMPLES))
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict,torch,jax", env=env)
     picture = Path(session.create_tmp()) / "compare.png"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core import histogram
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
@@ -160,6 +161,22 @@ def test_many_pixels(loss, library, dtype):
         np.testing.assert_allclose(
             library.to_numpy(gradient)[0, 0], expected * slope, rtol=1e-10, atol=1e-15
         )
+
+
+@pytest.mark.parametrize("kind", ["labels", "soft", "ignored"])
+@both
+def test_bins_piece_by_piece(loss, kind, monkeypatch):
+    """NumPy arrays of many pixels are binned a piece at a time."""
+    data = Data(spatial=(9, 11), target="soft" if kind == "soft" else "labels", seed=8)
+    logits, target, weights = data.build()
+    if kind == "ignored":
+        target[0, :2] = 255
+    loss = loss(bins=16, ignore_index=None if kind == "soft" else 255)
+    expected = loss.value_and_grad(logits, target, pixel_weights=weights)
+    monkeypatch.setattr(histogram, "_PIECE", 7)
+    found = loss.value_and_grad(logits, target, pixel_weights=weights)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-16)
 
 
 @both

@@ -92,8 +92,16 @@ class LabelledSoftmax(HardView):
         return self._labels.put(slope, -_times(weights, self.p) * pull)
 
     def errors(self) -> Array:
-        """Return p, but 1 - p for the labelled class."""
-        return self._labels.put(self._others * self._inverse, self.not_p)
+        """Return p, but 1 - p for the labelled class.
+
+        With the total of all classes in their order, whatever the label: pixels of equal logits
+        then have equal errors, which are told apart by their places and not by rounding.
+        """
+        every = self._labels.put(self._others, self._exp)
+        inverse = 1.0 / self.xp.sum(every, axis=1, keepdims=True)
+        errors = self._labels.put(every * inverse, self._sum_others * inverse)
+        self._others = self._labels.put(every, self.xp.zeros_like(self._exp))
+        return errors
 
     def backward_errors(self, d: Array) -> Array:
         """Return p (dp - sum of p dp), dp measured from the label's, which is minus its d."""

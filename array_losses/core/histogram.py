@@ -20,19 +20,70 @@ from array_losses.core.namespace import (
 __all__ = ["Histogram"]
 
 
+# So many elements at a time stay in the cache with all that is made of them.
+_PIECE = 1 << 17
+
+
 class Histogram:
     """Elements of two kinds, foreground and background, in bins of equal width.
 
     Parameters
     ----------
     x : array (rows, classes, elements)
-        What is binned. Below 0 counts as 0, above 1 as 1; NaN falls into the first bin.
+        What is binned: below 0, and NaN, into the first bin, 1 and above into the last.
     foreground, background : arrays of the same shape
         How much each element counts as either; bools if none is both or counts partly.
     bins : int
     look : bool
-        Whether values may be looked at.
+        Whether values may be looked at. NumPy arrays are then worked on piece by piece.
     """
+
+    def __init__(
+        self,
+        xp: Namespace,
+        x: Array,
+        foreground: Array,
+        background: Array,
+        bins: int,
+        *,
+        look: bool,
+    ) -> None:
+        self.xp = xp
+        self._bins = bins
+        self._arrays = (x, foreground, background)
+        self._near = look and is_numpy_namespace(xp)
+        count = x.shape[2]
+        self._pieces = [slice(i, i + _PIECE) for i in range(0, count, _PIECE)]
+        whole = not self._near or count <= _PIECE
+        self._only = self._piece(slice(None)) if whole else None
+
+    def sums(self, values: Array | None = None) -> tuple[Array, Array]:
+        """Return the counts of both kinds, or the sums of `values`: (rows, classes, bins)."""
+        if self._only is not None:
+            return self._only.sums(values)
+        foreground, background = 0.0, 0.0
+        for piece in self._pieces:
+            some = values if values is None else values[:, :, piece]
+            f, b = self._piece(piece).sums(some)
+            foreground, background = foreground + f, background + b
+        return foreground, background
+
+    def spread(self, foreground: Array, background: Array) -> Array:
+        """Return to each element its counts times the numbers of its bin, by kind."""
+        if self._only is not None:
+            return self._only.spread(foreground, background)
+        result = self.xp.empty_like(self._arrays[0])
+        for piece in self._pieces:
+            result[:, :, piece] = self._piece(piece).spread(foreground, background)
+        return result
+
+    def _piece(self, piece: slice) -> _Piece:
+        x, foreground, background = (one[:, :, piece] for one in self._arrays)
+        return _Piece(self.xp, x, foreground, background, self._bins, look=self._near)
+
+
+class _Piece:
+    """Some of the elements, and the place of each among the bins of all rows and classes."""
 
     def __init__(
         self,
