@@ -35,7 +35,7 @@ def numpy_calls(loss: Any, inputs: Inputs) -> Calls:
     z, t = inputs.logits, inputs.labels
     if inputs.workload.dtype == "bfloat16":
         msg = "NumPy has no bfloat16"
-        raise NotImplementedError(msg)
+        raise TypeError(msg)
     return Calls(lambda: loss(z, t), lambda: loss.value_and_grad(z, t))
 
 
