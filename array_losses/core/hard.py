@@ -2,7 +2,8 @@
 
 With exclusive classes one of them is so, the labelled one; with classes apart each is there or not.
 Each view offers `p`, `not_p` and `log_p` of that, to full relative accuracy, and the sums by class.
-Only for eager arrays: what is written in place here, automatic differentiation could not follow.
+Only for eager arrays: what is written in place here, automatic differentiation could not follow
+(but it may take the probabilities of `LabelledProbabilities`, which are not).
 """
 
 from __future__ import annotations
