@@ -87,7 +87,7 @@ class Evaluation:
 
     def gradient(self, state: State, d: Array | None = None) -> Array:
         """Return d loss / d logits times `d`, from the state that the value left."""
-        gradient = self.xp.empty_like(self.logits)
+        gradient = self._new_gradient()
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             if group.by_class and not (group.additive and self.all_reduce):
                 self._by_class(group, cuts, gradient)
@@ -95,7 +95,7 @@ class Evaluation:
 
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return both, in one pass where the loss is a sum over pixels."""
-        gradient = self.xp.empty_like(self.logits)
+        gradient = self._new_gradient()
         if not self._in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
@@ -119,6 +119,12 @@ class Evaluation:
     @property
     def _in_one_pass(self) -> bool:
         return self.all_reduce is None and all(formula.pixelwise for _, formula in self.terms)
+
+    def _new_gradient(self) -> Array:
+        gradient = self.xp.empty_like(self.logits)
+        if is_numpy_namespace(self.xp):
+            memory.touch(self.xp, gradient, self.threads)
+        return gradient
 
     def _value(self, scratch: Array | None) -> tuple[Array, State]:
         totals: dict[int, Totals] = {}

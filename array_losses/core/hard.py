@@ -8,13 +8,15 @@ Only for eager arrays: what is written in place here, automatic differentiation 
 
 from __future__ import annotations
 
+import math
+
 from array_losses.core import activations
 from array_losses.core.activations import Activation
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace
 from array_losses.core.products import over_classes, over_pixels
 
-__all__ = ["Apart", "HardView", "LabelledProbabilities", "LabelledSoftmax", "OneHot"]
+__all__ = ["Apart", "HardView", "LabelledProbabilities", "OneHot", "labelled_softmax"]
 
 
 class HardView(Activation):
@@ -43,25 +45,36 @@ class HardView(Activation):
         raise NotImplementedError
 
 
-class LabelledSoftmax(HardView):
+def labelled_softmax(xp: Namespace, logits: Array, labels: Labels, *, look: bool) -> HardView:
+    """Return a labelled softmax, the quicker one if the values may be looked at and allow it."""
+    if look and 0 not in logits.shape:
+        # The quotient of the sum of all exponentials and the smallest one is a number, too.
+        highest = 0.45 * math.log(xp.finfo(logits.dtype).max) - 0.5 * math.log(logits.shape[1])
+        if xp.max(logits) < highest and xp.min(logits) > -highest:
+            return _ModerateLabelledSoftmax(xp, logits, labels)
+    return _LabelledSoftmax(xp, logits, labels)
+
+
+class _ModerateLabelledSoftmax(HardView):
     """A softmax, with the exponential of the labelled class taken out of the array of all.
 
     Then the sum of the others is small where the label is sure, with no subtraction: `not_p` and
-    `log_p` keep their relative accuracy. With e the exponential of the labelled class, after the
-    largest logit was subtracted, and S the sum of the others: log p = z - log(1 + (S + (e - 1))).
-    Either e = 1, and nothing is lost, or the largest term, which is 1, is in S.
+    `log_p` keep their relative accuracy. With e the exponential of the labelled class and S the sum
+    of the others: p = e / (S + e), log p = -log(1 + S / e). For logits whose exponentials neither
+    overflow nor vanish.
     """
 
     def __init__(self, xp: Namespace, logits: Array, labels: Labels) -> None:
         super().__init__(xp, logits)
         self._labels = labels
-        shifted = logits - xp.max(logits, axis=1, keepdims=True)
-        self._shifted = labels.pick(shifted)
-        exp = xp.exp(shifted)
+        exp = self._exponentials()
         self._exp = labels.pick(exp)
         self._others = labels.put(exp, xp.zeros_like(self._exp))
         self._sum_others = xp.sum(self._others, axis=1, keepdims=True)
         self._inverse = 1.0 / (self._sum_others + self._exp)
+
+    def _exponentials(self) -> Array:
+        return self.xp.exp(self.logits)
 
     def _make_p(self) -> Array:
         return self._exp * self._inverse
@@ -70,7 +83,7 @@ class LabelledSoftmax(HardView):
         return self._sum_others * self._inverse
 
     def _make_log_p(self) -> Array:
-        return self._shifted - self.xp.log1p(self._sum_others + (self._exp - 1.0))
+        return -self.xp.log1p(self._sum_others / self._exp)
 
     def backward_log(self, dlog: Array) -> Array:
         """Return dlog (target - p)."""
@@ -112,6 +125,22 @@ class LabelledSoftmax(HardView):
         slope -= pull
         slope *= p
         return self._labels.put(slope, -self.p * pull)
+
+
+class _LabelledSoftmax(_ModerateLabelledSoftmax):
+    """The same for all logits: the largest one is subtracted first.
+
+    Then log p = z - log(1 + (S + (e - 1))) with the labelled logit z. Either e = 1, and nothing is
+    lost, or the largest term, which is 1, is in S.
+    """
+
+    def _exponentials(self) -> Array:
+        shifted = self.logits - self.xp.max(self.logits, axis=1, keepdims=True)
+        self._shifted = self._labels.pick(shifted)
+        return self.xp.exp(shifted)
+
+    def _make_log_p(self) -> Array:
+        return self._shifted - self.xp.log1p(self._sum_others + (self._exp - 1.0))
 
 
 class LabelledProbabilities(HardView):

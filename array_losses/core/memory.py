@@ -1,10 +1,13 @@
-"""Keeps the memory of freed blocks at hand."""
+"""Memory: keeps that of freed blocks at hand, and has the system hand out that of a gradient."""
 
 from __future__ import annotations
 
-from array_losses.core.namespace import Namespace
+import math
 
-__all__ = ["keep_freed_blocks"]
+from array_losses.core import threads
+from array_losses.core.namespace import Array, Namespace
+
+__all__ = ["keep_freed_blocks", "touch"]
 
 _ENOUGH_BYTES = 24 << 20
 _kept: list[bool] = []
@@ -22,3 +25,27 @@ def keep_freed_blocks(xp: Namespace, on: object) -> None:
     if not _kept:
         xp.empty((_ENOUGH_BYTES,), dtype=xp.uint8, device=on)
         _kept.append(True)
+
+
+def touch(xp: Namespace, fresh: Array, workers: int) -> None:
+    """Write to each page of a large new NumPy array, each thread to pages of its own.
+
+    The system clears memory when it is first written to, 2 MB at a time where it can. Two threads
+    that come to the same 2 MB at once both clear it, one for nothing; and neighbouring blocks, of
+    many classes each, meet in all of them: that was a fourth of the time of a cross entropy.
+    """
+    itemsize = xp.finfo(fresh.dtype).bits // 8
+    if workers == 1 or math.prod(fresh.shape) * itemsize < _MAPPED_BYTES:
+        return
+    flat = fresh.ravel(order="K")
+    page, piece = _PAGE_BYTES // itemsize, -(-flat.size // workers)
+
+    def write(start: int) -> None:
+        flat[start : start + piece : page] = 0.0
+
+    threads.ordered_map(write, range(0, flat.size, piece), workers)
+
+
+# What is larger, glibc always maps freshly.
+_MAPPED_BYTES = 32 << 20
+_PAGE_BYTES = 1 << 12

@@ -132,7 +132,7 @@ class Pixels:
     def _look_at_what_is_so(self) -> HardView:
         xp, view = self.xp, self.view
         if self.labels is not None and view.activation == "softmax":
-            return hard.LabelledSoftmax(xp, self.logits, self.labels)
+            return hard.labelled_softmax(xp, self.logits, self.labels, look=self._look)
         if self.labels is not None:
             return hard.LabelledProbabilities(xp, self.logits, self.labels)
         if self.exclusive:
