@@ -179,6 +179,12 @@ class Pixels:
             return self.hard_view.errors()
         return self.xp.where(self.target, self.activation.not_p, self.activation.p)
 
+    def positive(self, x: Array) -> Array:
+        """Return `x` where it is above 0, and else 0, also as derivative."""
+        if self.traced:  # At 0, JAX and PyTorch would give `maximum` half a derivative.
+            return self.xp.where(x <= 0.0, 0.0, x)
+        return self.xp.maximum(x, self.xp.zeros_like(x))
+
     # Sums over pixels.
 
     def sum(self, x: Array, *, per_image: bool = False) -> Array:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.histogram import Histogram
-from array_losses.core.namespace import Array, DType, Namespace, device
+from array_losses.core.namespace import Array, DType, Namespace
 from array_losses.core.pixels import Pixels, count_dtype
 from array_losses.core.sorting import (
     are_kinds,
     back_in_place,
     descending,
     in_order,
-    scatter,
+    kinds_in_order,
+    put,
     worth_sorting,
 )
 from array_losses.losses.base import Activation
@@ -72,13 +73,13 @@ class _Sorted:
     ) -> Array:
         """Return d loss / d errors where each pixel is foreground, background or does not count."""
         places = worth_sorting(xp, errors, foreground, background, self.least)
-        if places is None:
-            order = descending(xp, errors, traced=False)
-            growth = _growth_of_kinds(xp, in_order(xp, foreground, order), mass, errors.dtype)
-            return back_in_place(xp, order, growth)
-        order = xp.take(places, descending(xp, xp.take(errors, places, axis=2), traced=False))
-        growth = _growth_of_kinds(xp, in_order(xp, foreground, order), mass, errors.dtype)
-        return scatter(xp, order, growth, errors)
+        slope = xp.zeros_like(errors)
+        rest, before = mass[0, 0, 0], 0
+        for order, kinds in kinds_in_order(xp, errors, foreground, places):
+            growth, rest = _growth_of_kinds(xp, kinds, rest, before, errors.dtype)
+            put(xp, slope, order, growth)
+            before += kinds.shape[0]
+        return slope
 
 
 @dataclass(frozen=True)
@@ -267,21 +268,24 @@ def _growth(
     return xp.where(first, xp.astype(f + b > 0.0, dtype), growth)
 
 
-def _growth_of_kinds(xp: Namespace, foreground: Array, mass: Array, dtype: DType) -> Array:
-    """Return the same where each pixel, in order, counts 1 as foreground or as background.
+def _growth_of_kinds(
+    xp: Namespace, foreground: Array, rest: Array, before: int, dtype: DType
+) -> tuple[Array, Array]:
+    """Return the same for a piece in order where each pixel counts 1 as foreground or background.
 
-    Then F + B is its place in the order: 1 / (G + B) for foreground, and for background
-    (G - F) / ((G + B) (G + B + 1)).
+    F + B is then the place in the order: 1 / (G + B) for foreground, and for background
+    (G - F) / ((G + B) (G + B + 1)). `foreground` is 1 or 0, `rest` is G - F at the first pixel and
+    `before` its place; returns `rest` after the last one, too.
     """
-    f = xp.astype(foreground, mass.dtype)
-    rest = mass - (xp.cumulative_sum(f, axis=2) - f)
-    place = xp.arange(f.shape[2], dtype=mass.dtype, device=device(f))
-    union = xp.astype(rest + place, dtype)
-    f, rest = xp.astype(f, dtype), xp.astype(rest, dtype)
+    left = rest - xp.cumulative_sum(foreground)
+    remaining = left + foreground
+    place = xp.arange(before, before + foreground.shape[0], dtype=left.dtype)
+    union = xp.astype(remaining + place, dtype)
+    f, remaining = xp.astype(foreground, dtype), xp.astype(remaining, dtype)
     # Without a foreground the union is 0 before the first pixel, which adds 1, and rest is 0.
     nothing = xp.astype(union == 0.0, dtype)
-    growth = rest / (union + 1.0)
-    return (growth + f * (1.0 - growth) + nothing) / (union + nothing)
+    growth = remaining / (union + 1.0)
+    return (growth + f * (1.0 - growth) + nothing) / (union + nothing), left[-1]
 
 
 def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
@@ -434,8 +438,7 @@ class LovaszHingeLoss(_LovaszLoss):
 
     def errors(self, pixels: Pixels) -> Array:
         """Return max(0, 1 - z (2 g - 1))."""
-        margin = self._margin(pixels)
-        return pixels.xp.where(margin <= 0.0, 0.0, margin)
+        return pixels.positive(self._margin(pixels))
 
     def unit_errors(self, xp: Namespace, errors: Array) -> Array:
         """Return e / (1 + e): an error may be any number."""
@@ -443,12 +446,12 @@ class LovaszHingeLoss(_LovaszLoss):
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits: minus the sign where the error is above 0."""
-        xp, g = pixels.xp, pixels.target
-        d = xp.where(self._margin(pixels) <= 0.0, 0.0, d)
-        return xp.where(g, -d, d) if pixels.hard else d * (1.0 - 2.0 * g)
+        xp = pixels.xp
+        wrong = xp.astype(~(self._margin(pixels) <= 0.0), d.dtype)
+        return -d * wrong * self._side(pixels)
 
     def _margin(self, pixels: Pixels) -> Array:
-        xp, z = pixels.xp, pixels.logits
-        if pixels.hard:
-            return 1.0 + xp.where(pixels.target, -z, z)
-        return 1.0 - z * (2.0 * pixels.target - 1.0)
+        return 1.0 - pixels.logits * self._side(pixels)
+
+    def _side(self, pixels: Pixels) -> Array:
+        return pixels.sign if pixels.hard else 2.0 * pixels.target - 1.0
