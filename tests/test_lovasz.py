@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core import histogram
+from array_losses.core import histogram, kinds
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
@@ -20,6 +20,39 @@ ROUNDING = {"float64": 1e-13, "float32": 1e-5}
 def mask_of(values):
     """Values of one image's only class, with the axes of logits."""
     return np.asarray(values, dtype=np.float64).reshape(1, 1, -1)
+
+
+def order_of_kinds(errors, foreground, places):
+    """What `kinds_in_order` says, its pieces put together."""
+    pieces = list(kinds.kinds_in_order(np, errors, foreground, places))
+    return [np.concatenate([piece[k] for piece in pieces]) for k in (0, 1)]
+
+
+@pytest.mark.parametrize("piece", [3, 1 << 17])
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("what", ["ties", "zeros", "nan", "negative", "infinite"])
+def test_both_ways_to_sort_are_stable_and_descending(what, fast, piece, monkeypatch):
+    """Which of them is used depends on the machine."""
+    monkeypatch.setattr(kinds, "_sorts_integers_fast", lambda _: fast)
+    monkeypatch.setattr(kinds, "_PIECE", piece)
+    rng = np.random.default_rng(5)
+    errors = (rng.integers(0, 5, 40) / 4).astype(np.float32)
+    some = slice(None, None, 7)
+    errors[some] = {"zeros": -0.0, "nan": np.nan, "negative": -1e-7, "infinite": np.inf}.get(
+        what, 1
+    )
+    foreground = rng.random(40) < 0.5
+    places = np.sort(rng.permutation(40)[:25])
+    for chosen in (None, places):
+        mine = np.arange(40) if chosen is None else chosen
+        expected = mine[np.argsort(-np.nan_to_num(errors[mine], nan=9, posinf=8), kind="stable")]
+        order, inside = order_of_kinds(errors, foreground, chosen)
+        np.testing.assert_array_equal(order, expected)
+        np.testing.assert_array_equal(inside, foreground[expected])
+
+
+def test_the_trial_of_sorting_ends_in_an_answer():
+    assert kinds._sorts_integers_fast(np) in (True, False)
 
 
 def test_the_extension_is_the_jaccard_loss_on_hard_predictions(library, dtype):

@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.histogram import Histogram
-from array_losses.core.namespace import Array, DType, Namespace
+from array_losses.core.kinds import are_kinds, kinds_in_order, put, worth_sorting
+from array_losses.core.namespace import Array, DType, Namespace, device
 from array_losses.core.pixels import Pixels, count_dtype
-from array_losses.core.sorting import (
-    are_kinds,
-    back_in_place,
-    descending,
-    in_order,
-    kinds_in_order,
-    put,
-    worth_sorting,
-)
+from array_losses.core.sorting import back_in_place, descending, in_order
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 
@@ -279,7 +272,8 @@ def _growth_of_kinds(
     """
     left = rest - xp.cumulative_sum(foreground)
     remaining = left + foreground
-    place = xp.arange(before, before + foreground.shape[0], dtype=left.dtype)
+    count = foreground.shape[0]
+    place = xp.arange(before, before + count, dtype=left.dtype, device=device(left))
     union = xp.astype(remaining + place, dtype)
     f, remaining = xp.astype(foreground, dtype), xp.astype(remaining, dtype)
     # Without a foreground the union is 0 before the first pixel, which adds 1, and rest is 0.
