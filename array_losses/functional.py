@@ -12,7 +12,7 @@ from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Po
 from array_losses.losses.confusion import Intersection, Power
 from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
-from array_losses.losses.focal import FocalLoss, FocalNormalize
+from array_losses.losses.focal import FocalLoss, FocalNormalize, Soft, Threshold
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from array_losses.losses.overlap import (
     DiceLoss,
@@ -135,7 +135,8 @@ def focal_loss(
     pos_weight: PerClass | None = None,
     gamma: PerClass = 2.0,
     alpha: PerClass | None = None,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
+    soft: Soft = "mixture",
 ) -> ArrayT:
     """Return the focal loss of `logits` for `target`.
 
@@ -157,6 +158,7 @@ def focal_loss(
         gamma=gamma,
         alpha=alpha,
         threshold=threshold,
+        soft=soft,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 

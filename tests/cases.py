@@ -384,6 +384,57 @@ def _pixel_losses():
                 "focal",
                 {"activation": activation, "normalize": "focal", "reduction": reduction},
             )
+    for soft in ("arithmetic", "geometric", "log_odds"):
+        for target in ("labels", "soft"):
+            yield _case(
+                f"focal-joint-{soft}-{target}",
+                "focal",
+                {
+                    "activation": "sigmoid",
+                    "soft": soft,
+                    "gamma": (0.5, 1.5, 2.0),
+                    "alpha": (0.2, 0.5, 0.9),
+                    "pos_weight": 2.0,
+                    "class_weights": (0.3, 1.0, 2.0),
+                },
+                target=target,
+                weights="float",
+            )
+        for normalize in ("focal", "all_elements"):
+            yield _case(
+                f"focal-joint-{soft}-{normalize}",
+                "focal",
+                {
+                    "activation": "sigmoid",
+                    "soft": soft,
+                    "gamma": 1.0,
+                    "normalize": normalize,
+                    "include_background": False,
+                    "threshold": (0.3, 0.7),
+                },
+                target="soft",
+            )
+        yield _case(
+            f"focal-joint-{soft}-none",
+            "focal",
+            {"activation": "sigmoid", "soft": soft, "gamma": 0.0, "reduction": "none"},
+            target="soft",
+        )
+        if soft != "log_odds":
+            yield _case(
+                f"focal-joint-{soft}-probabilities",
+                "focal",
+                {"activation": None, "soft": soft, "alpha": 0.25},
+                target="soft",
+                classes=1,
+                probabilities=True,
+            )
+    yield _case(
+        "focal-softmax-reduced-pair",
+        "focal",
+        {"threshold": (0.3, 0.7), "gamma": 0.5, "normalize": "focal"},
+        weights="float",
+    )
     yield _case(
         "poly-pos-weight",
         "poly",

@@ -332,14 +332,20 @@ def focal(
     alpha=None,
     pos_weight=None,
     threshold=None,
+    soft="mixture",
     normalize="valid",
 ):
-    """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t."""
+    """Focal loss (Lin et al. 2017): −α (1−p_t)^γ log p_t.
+
+    `soft`: a mixture of the losses of both sides, or one loss α_t (1−p_t)^γ CE of both together.
+    """
     classes = np.asarray(logits).shape[class_axis]
     gamma = per_class(gamma, classes)
     positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
 
     def element_loss(g, log_p, log_q, factor, binary):
+        if soft != "mixture":
+            return together(g, log_p, log_q, factor)
         on = np.ones(classes) if alpha is None else per_class(alpha, classes)
         off = np.ones(classes) if alpha is None else 1 - on
         on = on * positive
@@ -351,9 +357,33 @@ def focal(
     def dimming(log_p, log_q):
         if threshold is None:
             return np.exp(log_q) ** gamma
-        return np.where(np.exp(log_p) < threshold, 1.0, (np.exp(log_q) / threshold) ** gamma)
+        where, divisor = threshold if isinstance(threshold, tuple) else (threshold, threshold)
+        return np.where(np.exp(log_p) < where, 1.0, (np.exp(log_q) / divisor) ** gamma)
+
+    def together(g, log_p, log_q, factor):
+        a = 0.5 if alpha is None else per_class(alpha, classes)
+        scale = 2.0 if alpha is None else 1.0
+        mean_alpha = scale * (g * a * positive + (1 - g) * (1 - a))
+        entropy = product(g, -log_p) + product(1 - g, -log_q)
+        return factor * mean_alpha * dimming(*mean(g, log_p, log_q)) * entropy
+
+    def mean(g, log_p, log_q):
+        """log p_t and log (1 − p_t)."""
+        if soft == "log_odds":
+            odds = g * (log_p - log_q) + (1 - g) * (log_q - log_p)
+            return -np.logaddexp(0.0, -odds), -np.logaddexp(0.0, odds)
+        p, q = np.exp(log_p), np.exp(log_q)
+        if soft == "arithmetic":
+            p_t, q_t = g * p + (1 - g) * q, g * q + (1 - g) * p
+        else:
+            mean_log = product(g, log_p) + product(1 - g, log_q)
+            p_t, q_t = np.exp(mean_log), -np.expm1(mean_log)
+        with np.errstate(divide="ignore"):
+            return np.log(p_t), np.log(q_t)
 
     def element_share(g, log_p, log_q, factor, binary):
+        if soft != "mixture":
+            return factor * dimming(*mean(g, log_p, log_q))
         share = product(factor * g, dimming(log_p, log_q))
         return share + product(factor * (1 - g), dimming(log_q, log_p)) if binary else share
 

@@ -108,6 +108,10 @@ WRONG_OPTIONS = [
             ("threshold", 0.0, ValueError),
             ("threshold", 1.5, ValueError),
             ("threshold", "0.5", TypeError),
+            ("threshold", (0.3, 0.0), ValueError),
+            ("threshold", (0.3, 0.3, 0.4), ValueError),
+            ("soft", "joint", ValueError),
+            ("soft", "arithmetic", ValueError),  # with a softmax
         ]
     ],
     *[

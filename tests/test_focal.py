@@ -98,3 +98,64 @@ def test_reduced_focal_is_cross_entropy_below_its_threshold(library, dtype):
     factor = np.array([1.0, 1.0, (0.4 / 0.5) ** 1.5, (0.1 / 0.5) ** 1.5])
     found = library.to_numpy(loss(logits, target))
     np.testing.assert_allclose(found, factor * -np.log(p[:, 0]), rtol=1e-5)
+
+
+def test_a_pair_makes_reduced_focal_continuous(library, dtype):
+    p = np.array([[0.2, 0.8], [0.3, 0.7], [0.3001, 0.6999], [0.9, 0.1]])
+    logits, target = library.asarray(np.log(p), dtype), library.asarray(np.zeros(4, np.int64))
+    loss = al.FocalLoss(gamma=2.0, threshold=(0.3, 0.7), reduction="none")
+    factor = library.to_numpy(loss(logits, target)) / -np.log(p[:, 0])
+    expected = [1.0, 1.0, (0.6999 / 0.7) ** 2, (0.1 / 0.7) ** 2]
+    np.testing.assert_allclose(factor, expected, rtol=1e-5)
+
+
+JOINT = ("arithmetic", "geometric", "log_odds")
+
+
+@pytest.mark.parametrize("soft", JOINT)
+def test_a_hard_target_has_one_focal_loss(soft, library, dtype):
+    """As integers, by the same operations; as floats, to rounding."""
+    data = Data(target="multi-hot", weights="float", seed=12)
+    logits, target, weights = library.inputs(data, dtype)
+    options = {"activation": "sigmoid", "gamma": 1.5, "alpha": (0.2, 0.5, 0.9)}
+    expected = al.FocalLoss(**options).value_and_grad(logits, target, pixel_weights=weights)
+    loss = al.FocalLoss(soft=soft, **options)
+    found = loss.value_and_grad(logits, target, pixel_weights=weights)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(library.to_numpy(mine), library.to_numpy(theirs))
+    floats = library.asarray(library.to_numpy(target), dtype)
+    found = loss.value_and_grad(logits, floats, pixel_weights=weights)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(library.to_numpy(mine), library.to_numpy(theirs), dtype)
+
+
+@pytest.mark.parametrize("soft", JOINT)
+def test_without_gamma_every_soft_form_is_cross_entropy(soft, library, dtype):
+    logits, target, _ = library.inputs(Data(target="soft", seed=13), dtype)
+    found = al.FocalLoss(gamma=0, activation="sigmoid", soft=soft).value_and_grad(logits, target)
+    expected = al.CrossEntropyLoss(activation="sigmoid").value_and_grad(logits, target)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(library.to_numpy(mine), library.to_numpy(theirs), dtype)
+
+
+def test_means_of_the_probabilities_of_both_sides():
+    """p = 0.8 for g = 0.25: by the definitions of three means."""
+    p, g, options = 0.8, 0.25, {"gamma": 1.0, "activation": "sigmoid"}
+    logits = np.array([[np.log(p / (1 - p))]])
+    entropy = -g * np.log(p) - (1 - g) * np.log(1 - p)
+    means = {
+        "arithmetic": g * p + (1 - g) * (1 - p),
+        "geometric": p**g * (1 - p) ** (1 - g),
+        "log_odds": 1 / (1 + (p / (1 - p)) ** (1 - 2 * g)),
+    }
+    for soft, p_t in means.items():
+        found = float(al.FocalLoss(soft=soft, **options)(logits, np.array([[g]])))
+        assert found == pytest.approx((1 - p_t) * entropy)
+
+
+def test_joint_forms_are_of_one_class_or_of_a_sigmoid():
+    p = np.full((1, 2, 3), 0.5)
+    with pytest.raises(ValueError, match='`soft` must be "mixture" where several classes'):
+        al.FocalLoss(activation=None, soft="arithmetic")(p, p)
+    with pytest.raises(ValueError, match='`soft` must not be "log_odds"'):
+        al.FocalLoss(activation=None, soft="log_odds")

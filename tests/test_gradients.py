@@ -148,6 +148,11 @@ SHARP = [
         for activation in ("softmax", "sigmoid")
     ],
     ("focal", {"threshold": 0.4, "gamma": 0.5}),
+    *[
+        ("focal", {"soft": soft, "gamma": gamma, "activation": "sigmoid"})
+        for soft in ("arithmetic", "geometric", "log_odds")
+        for gamma in (0.0, 0.5, 2.0)
+    ],
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("cross_entropy", {"activation": "sigmoid", "pos_weight": 3.0}),
     *[(name, {"power": 2, "absent": "keep"}) for name in OVERLAP_LOSSES],

@@ -101,6 +101,8 @@ def options_of(draw, name, data):
         if draw(st.booleans()):
             chosen["normalize"] = "focal"
         chosen["alpha"] = draw(st.none() | st.sampled_from([0.0, 0.25, 1.0]))
+        if chosen["activation"] == "sigmoid":
+            chosen["soft"] = draw(st.sampled_from(["mixture", "arithmetic", "geometric"]))
     if name == "generalized_dice":
         chosen["weighting"] = draw(st.sampled_from(["square", "simple", "uniform"]))
     if name == "mcc":

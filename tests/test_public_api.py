@@ -48,6 +48,7 @@ DEFAULTS = {
         "alpha": None,
         "pos_weight": None,
         "threshold": None,
+        "soft": "mixture",
         "normalize": "valid",
     },
     "dice": OVERLAP,
@@ -185,6 +186,7 @@ def test_function_passes_every_option_on(name):
         "form": "log",
         "weighting": "simple",
         "threshold": 0.3,
+        "soft": "geometric",
         "symmetry": "symmetric",
         "delta": 0.2,
         "balance": 0.7,
@@ -202,8 +204,8 @@ def test_function_passes_every_option_on(name):
         del options["ignore_index"]
     assert function_of(name)(logits, target, **options) == class_of(name)(**options)(logits, target)
     for key in options.keys() - {"class_axis", "ignore_index"}:
-        # pos_weight needs the sigmoid: without one the other goes too.
-        left_out = {"activation", "pos_weight"} if key == "activation" else {key}
+        # pos_weight and soft need the sigmoid: without it they go too.
+        left_out = {"activation", "pos_weight", "soft"} if key == "activation" else {key}
         others = {name: value for name, value in options.items() if name not in left_out}
         expected = class_of(name)(**others)(logits, target)
         assert function_of(name)(logits, target, **others) == expected

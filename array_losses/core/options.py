@@ -18,6 +18,7 @@ __all__ = [
     "number",
     "per_class_or_number",
     "smoothing_pair",
+    "threshold_pair",
     "true_or_false",
 ]
 
@@ -137,6 +138,18 @@ def smoothing_pair(value: Any) -> float | tuple[float, float]:
         msg = f"`smooth` must be a number or a pair (numerator, denominator), got {smooth}."
         raise ValueError(msg)
     return smooth
+
+
+def threshold_pair(name: str, value: Any) -> float | tuple[float, float]:
+    """Return a threshold as one float or as the pair (threshold, divisor), above 0 and up to 1."""
+    pair = per_class_or_number(name, value, highest=1.0)
+    if isinstance(pair, tuple) and len(pair) != 2:
+        msg = f"`{name}` must be a number or a pair (threshold, divisor), got {pair}."
+        raise ValueError(msg)
+    if pair == 0.0 or (isinstance(pair, tuple) and 0.0 in pair):
+        msg = f"`{name}` must be above 0, got {pair}."
+        raise ValueError(msg)
+    return pair
 
 
 def for_classes(name: str, value: Any, num_classes: int) -> tuple[float, ...]:

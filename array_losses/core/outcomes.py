@@ -17,7 +17,7 @@ from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
 
-__all__ = ["Outcome", "outcomes"]
+__all__ = ["Outcome", "PerClass", "outcomes", "sides"]
 
 PerClass: TypeAlias = float | tuple[float, ...]
 Choose: TypeAlias = Callable[[PerClass, PerClass], Array | float]
@@ -53,6 +53,14 @@ class Outcome:
         excluded = (self.share == 0.0) & (log_p == -float("inf"))
         return self.pixels.xp.where(excluded, 0.0, log_p)
 
+    def by_log_p(self, d: Array) -> Array:
+        """Return what `backward` takes from d loss / d `log_p`."""
+        return d
+
+    def by_p(self, d: Array) -> Array:
+        """Return what `backward` takes from p times d loss / d p of the probability."""
+        return d
+
     def weighted(self, factor: Array | float, x: Array) -> Array:
         """Return `x` times a factor, the share and the pixel's weight."""
         x = x if isinstance(factor, float) and factor == 1.0 else factor * x
@@ -69,6 +77,11 @@ def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...
         return (_each_class(pixels, label_smoothing),)
     if hard:
         return (_what_is_so(pixels, _there_or_not(pixels)),)
+    return sides(pixels, label_smoothing)
+
+
+def sides(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, Outcome]:
+    """Return for every class the outcomes "it is there" and "it is not", with their shares."""
     return (
         _one_side(pixels, label_smoothing, present=True),
         _one_side(pixels, label_smoothing, present=False),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.formula import Fraction, Totals, divide
+from array_losses.core.joint import MEANS, joint
 from array_losses.core.namespace import Array, Namespace
-from array_losses.core.outcomes import Outcome
+from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import PerClass
 from array_losses.losses.pixel_mean import (
@@ -20,9 +21,11 @@ from array_losses.losses.pixel_mean import (
     product,
 )
 
-__all__ = ["FocalLoss", "FocalNormalize"]
+__all__ = ["FocalLoss", "FocalNormalize", "Soft", "Threshold"]
 
 FocalNormalize: TypeAlias = Normalize | Literal["focal"]
+Soft: TypeAlias = Literal["mixture", "arithmetic", "geometric", "log_odds"]
+Threshold: TypeAlias = float | tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,8 @@ class FocalLoss(SidedLoss):
     .. math:: -\alpha (1 - p_t)^\gamma \log p_t
 
     with :math:`p_t` the probability of what is so: of the pixel's class (softmax), or of each class
-    being there or not (sigmoid). A soft target mixes the losses of the outcomes by its shares.
-    ``gamma=0, alpha=None`` is cross entropy.
+    being there or not (sigmoid). A soft target mixes the losses of the outcomes by its shares, or
+    (`soft`) mixes what they are made of. ``gamma=0, alpha=None`` is cross entropy.
 
     Parameters
     ----------
@@ -49,9 +52,16 @@ class FocalLoss(SidedLoss):
         factor on the pixel's class. Never in the divisor.
     pos_weight : number or sequence of one a class, optional
         A further factor of positives alone, for sigmoid.
-    threshold : number above 0 and up to 1, optional
+    threshold : number above 0 and up to 1, or pair of them, optional
         The reduced focal loss: outcomes less probable than this are not weighed down at all, the
-        others by :math:`((1 - p_t) / t)^\gamma`, with t the threshold.
+        others by :math:`((1 - p_t) / t)^\gamma`, with t the threshold. Of a pair (t, s) the second
+        divides: ``(t, 1 - t)`` makes the factor continuous.
+    soft : {"mixture", "arithmetic", "geometric", "log_odds"}
+        Of a soft target g, for sigmoid: "mixture" is g times the loss of a positive plus 1 - g
+        times that of a negative. The others are :math:`\alpha_t (1 - p_t)^\gamma` times the binary
+        cross entropy with g, where :math:`\alpha_t` is the mean of both factors by g, and
+        :math:`p_t` that of p and 1 - p, of their logarithms or of their log odds ("log_odds" not
+        with ``activation=None``). Of a hard target all are the same.
 
     Raises
     ------
@@ -81,7 +91,8 @@ class FocalLoss(SidedLoss):
     normalize: FocalNormalize = "valid"  # type: ignore[assignment]
     gamma: PerClass = 2.0
     alpha: PerClass | None = None
-    threshold: float | None = None
+    threshold: Threshold | None = None
+    soft: Soft = "mixture"
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -92,12 +103,14 @@ class FocalLoss(SidedLoss):
             alpha = options.per_class_or_number("alpha", self.alpha, highest=highest)
             self._set(alpha=alpha)
         if self.threshold is not None:
-            self._set(
-                threshold=options.number("threshold", self.threshold, highest=1.0, lowest=0.0)
-            )
-            if self.threshold == 0.0:
-                msg = "`threshold` must be above 0, got 0.0."
-                raise ValueError(msg)
+            self._set(threshold=options.threshold_pair("threshold", self.threshold))
+        options.choice("soft", self.soft, ("mixture", *MEANS))
+        if self.soft != "mixture" and self.activation == "softmax":
+            msg = f'`soft` must be "mixture" with activation="softmax", got {self.soft!r}.'
+            raise ValueError(msg)
+        if self.soft == "log_odds" and self.activation is None:
+            msg = '`soft` must not be "log_odds" with activation=None: it needs logits.'
+            raise ValueError(msg)
 
     @property
     def divisors(self) -> tuple[str, ...]:
@@ -119,6 +132,15 @@ class FocalLoss(SidedLoss):
         super().check_classes(num_classes, soft=soft)
         if num_classes == 1 and self.alpha is not None:
             options.per_class_or_number("alpha", self.alpha, highest=1.0)
+        if self.soft != "mixture" and self.activation is None and num_classes > 1:
+            msg = '`soft` must be "mixture" where several classes exclude each other.'
+            raise ValueError(msg)
+
+    def outcomes(self, pixels: Pixels) -> tuple[Outcome, ...]:
+        """Return what can be so at each pixel; of a soft target that may be one joint outcome."""
+        if pixels.hard or self.soft == "mixture":
+            return outcomes(pixels)
+        return (joint(pixels, self.soft),)
 
     def sides(self, outcome: Outcome) -> tuple[Numbers, Numbers]:
         """Return the factors of both sides, times alpha and 1 - alpha."""
@@ -134,13 +156,17 @@ class FocalLoss(SidedLoss):
         return -self._dimming(outcome) * outcome.log_p
 
     def rate(self, outcome: Outcome) -> Array | float:
-        """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p))."""
+        """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p)).
+
+        The first term is by the logarithm, the second by p; a joint outcome tells them apart.
+        """
         xp = outcome.pixels.xp
         # Near p = 1, log p / (1 - p) tends to -1; where both are 0 it may be anything finite. Near
         # p = 0, p log p tends to 0.
         log_p = xp.clip(outcome.log_p, min=-1e30)
         dimming = self._dimming(outcome)
-        return -dimming - self._dimming_rate(outcome, dimming) * log_p
+        product_rule = self._dimming_rate(outcome, dimming) * log_p
+        return outcome.by_log_p(-dimming) - outcome.by_p(product_rule)
 
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
@@ -174,7 +200,8 @@ class FocalLoss(SidedLoss):
             return total
         for outcome in self.outcomes(pixels):
             rate = self._dimming_rate(outcome, self._dimming(outcome)) * rates[1]
-            total = total + outcome.backward(outcome.weighted(self._counted(outcome), rate))
+            each = outcome.weighted(self._counted(outcome), outcome.by_p(rate))
+            total = total + outcome.backward(each)
         return total
 
     def _counted(self, outcome: Outcome) -> Array | float:
@@ -192,7 +219,7 @@ class FocalLoss(SidedLoss):
         """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0; 1 below the threshold."""
         xp, not_p = outcome.pixels.xp, outcome.activation.not_p
         if self.threshold is not None:
-            not_p = not_p / self.threshold
+            not_p = not_p / self._thresholds[1]
         if isinstance(self.gamma, float) and self.gamma in (1.0, 2.0):
             power = not_p if self.gamma == 1.0 else not_p * not_p
         else:
@@ -203,11 +230,17 @@ class FocalLoss(SidedLoss):
             power = xp.where(sure, at_zero, power)
         if self.threshold is None:
             return power
-        return xp.where(outcome.activation.p < self.threshold, 1.0, power)
+        return xp.where(outcome.activation.p < self._thresholds[0], 1.0, power)
 
     def _dimming_rate(self, outcome: Outcome, dimming: Array) -> Array:
         """Return d (1 - p)^gamma / d log p = -gamma p (1 - p)^(gamma - 1)."""
         xp, at = outcome.pixels.xp, outcome.activation
         quotient = at.p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
         rate = -dimming * outcome.choose(*self.gammas(outcome.pixels)) * quotient
-        return rate if self.threshold is None else xp.where(at.p < self.threshold, 0.0, rate)
+        return rate if self.threshold is None else xp.where(at.p < self._thresholds[0], 0.0, rate)
+
+    @property
+    def _thresholds(self) -> tuple[float, float]:
+        """Return the threshold, and what divides 1 - p above it."""
+        threshold: Any = self.threshold
+        return threshold if isinstance(threshold, tuple) else (threshold, threshold)

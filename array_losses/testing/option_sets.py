@@ -198,6 +198,9 @@ _FOCAL: tuple[Row, ...] = (
     ({"activation": "sigmoid", "pos_weight": 3.0, "normalize": "valid_pixels"}, "labels"),
     ({"normalize": "focal", "gamma": 1.5}, "soft, pixel weights"),
     ({"normalize": "focal", "threshold": 0.4}, "labels, logits up to 300"),
+    ({"activation": "sigmoid", "soft": "arithmetic", "gamma": 1.5}, "soft, pixel weights"),
+    ({"activation": "sigmoid", "soft": "geometric", "gamma": 0.5}, "soft"),
+    ({"activation": "sigmoid", "soft": "log_odds", "threshold": (0.3, 0.7)}, "soft"),
     ({"reduction": "none"}, "labels, no spatial axis"),
 )
 _TVERSKY: tuple[Row, ...] = (
