@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "functional": {"core", "losses"},
     "scores": {"core", "losses"},
     "distance_maps": {"core", "frameworks"},
-    "presets": {"core", "losses", "presets"},
+    "presets": {"core", "frameworks", "losses", "presets"},
     "__init__": {"distance_maps", "functional", "losses", "scores"},
 }
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}

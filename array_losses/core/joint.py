@@ -123,8 +123,9 @@ def joint(pixels: Pixels, mean: str) -> Joint:
     def choose(present: PerClass, absent: PerClass) -> Array | float:
         if isinstance(present, float) and present == absent:
             return present
-        there, not_there = (one.share * one.choose(present, absent) for one in both)
-        return there + not_there
+        shares: list[Array] = [one.share for one in both]
+        there, not_there = (one.choose(present, absent) for one in both)
+        return shares[0] * there + shares[1] * not_there
 
     return Joint(
         pixels,

@@ -12,7 +12,20 @@ from array_losses.core.namespace import (
     namespace_of,
 )
 
-__all__ = ["value", "value_and_grad"]
+__all__ = ["may_look", "value", "value_and_grad"]
+
+
+def may_look(x: Array) -> bool:
+    """Return whether the values of `x` can be looked at without a wait: eager ones on the CPU.
+
+    Not those of JAX, whose calls return before the values are there.
+    """
+    xp = namespace_of(x=x)
+    if is_torch_namespace(xp):
+        from array_losses.frameworks import torch
+
+        return torch.may_look(x)
+    return not (is_jax_namespace(xp) or is_cupy_namespace(xp))
 
 
 def value(

@@ -67,6 +67,11 @@ def _plain(
     return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
 
 
+def may_look(x: Array) -> bool:
+    """Return whether the values of `x` can be looked at, and nothing follows them."""
+    return not (_is_transformed(x) or _needs_more(x, None)) and x.device.type == "cpu"
+
+
 def _is_transformed(*tensors: Array | None) -> bool:
     """Return whether something other than plain autograd follows the operations.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from array_losses import frameworks
 from array_losses.core.labels import as_integers, ignored, outside
 from array_losses.core.namespace import (
     Array,
@@ -26,6 +27,8 @@ __all__ = [
     "as_labels",
     "at_labels",
     "equal",
+    "hard_if_it_is",
+    "is_class",
     "number_or_numbers",
     "numbers",
     "one_hot",
@@ -67,10 +70,27 @@ def as_hard(xp: Namespace, target: Array, ignore_index: int | None = None) -> Ar
     """
     if not is_real_floating(xp, target.dtype):
         return target
-    known = (target == 0.0) | (target == 1.0)
-    if ignore_index is not None:
-        known = known | (target == float(ignore_index))
+    known = _is_hard(target, ignore_index)
     return xp.astype(xp.where(known, target, 2.0), index_dtype(xp, device(target)))
+
+
+def hard_if_it_is(xp: Namespace, target: Array, ignore_index: int | None = None) -> Array:
+    """Return a floating target as integers if it holds nothing but 0, 1 and `ignore_index`.
+
+    Where its values can be looked at: one outcome is quicker than two with their shares.
+    """
+    if not is_real_floating(xp, target.dtype) or not frameworks.may_look(target):
+        return target
+    if not xp.all(_is_hard(target, ignore_index)):
+        return target
+    if ignore_index is None:
+        return xp.astype(target, xp.uint8)
+    return xp.astype(target, index_dtype(xp, device(target)))
+
+
+def _is_hard(target: Array, ignore_index: int | None) -> Array:
+    known = (target == 0.0) | (target == 1.0)
+    return known if ignore_index is None else known | (target == float(ignore_index))
 
 
 def as_floating(xp: Namespace, x: Any, like: Array) -> Array:
@@ -116,6 +136,15 @@ def equal(xp: Namespace, target: Array, value: float | None) -> Array | None:
 def at_labels(xp: Namespace, x: Array, labels: Array, num_classes: int) -> Array:
     """Return a map (images, ...) as (images, classes, ...), 0 but at the labelled class."""
     return x[:, None, ...] * one_hot(xp, labels, num_classes, x.dtype)
+
+
+def is_class(xp: Namespace, labels: Array, number: int, num_classes: int) -> Array:
+    """Return where a label is a class, as 0 and 1; a label that is no class is 2, at class 0."""
+    there = xp.astype(labels == number, xp.uint8)
+    if number > 0:
+        return there
+    bad = outside(xp, as_integers(xp, labels), num_classes - 1)
+    return xp.where(bad, 2 * xp.ones_like(there), there)
 
 
 def one_hot_checked(xp: Namespace, labels: Array, num_classes: int) -> Array:

@@ -509,7 +509,7 @@ class BinaryCrossentropy(_Binary):
 class BinaryFocalCrossentropy(_Binary):
     """Sigmoid focal loss, as ``keras.losses.BinaryFocalCrossentropy``.
 
-    Called with (y_true, y_pred, sample_weight=None); `y_true` must be hard.
+    Called with (y_true, y_pred, sample_weight=None).
 
     Parameters
     ----------
@@ -518,16 +518,13 @@ class BinaryFocalCrossentropy(_Binary):
     alpha : float from 0 to 1, default 0.25
         The factor of positives; negatives have 1 - alpha.
     gamma : number >= 0, default 2
-    from_logits, axis, reduction, name, dtype
+    from_logits, label_smoothing, axis, reduction, name, dtype
         As for `BinaryCrossentropy`.
-    label_smoothing
-        Must be 0.
 
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for a soft target or `label_smoothing`, of which Keras
-        and our losses make different things.
+        As for `array_losses.FocalLoss`; and for sample weights not of the shape of the losses.
 
     Notes
     -----
@@ -553,21 +550,16 @@ class BinaryFocalCrossentropy(_Binary):
     name: str | None = "binary_focal_crossentropy"
     dtype: Any = None
 
-    def __post_init__(self) -> None:
-        """Check what cannot be said with our losses."""
-        super().__post_init__()
-        if self.label_smoothing:
-            msg = f"`label_smoothing` must be 0 in this preset, got {self.label_smoothing}."
-            raise ValueError(msg)
-
     def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
+        target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
         return self.of(
             al.FocalLoss,
-            arrays.as_hard(xp, y_true),
+            arrays.hard_if_it_is(xp, target),
             y_pred,
             sample_weight,
             gamma=self.gamma,
             alpha=self.alpha if self.apply_class_balancing else None,
+            soft="arithmetic",
         )

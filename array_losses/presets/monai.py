@@ -12,7 +12,7 @@ from array_losses.core.namespace import Array, Namespace, is_integer, namespace_
 from array_losses.losses.base import Activation
 from array_losses.presets import arrays, torch
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import Preset, Said, Sum, Translation
+from array_losses.presets.translation import ByClass, Preset, Said, Sum, Translation
 
 __all__ = [
     "DiceCELoss",
@@ -363,8 +363,7 @@ class FocalLoss(Preset):
     include_background : bool, default True
         Whether class 0 counts; if not, its logits are left out before the softmax.
     to_onehot_y : bool, default False
-        Whether `target` holds labels (B, 1, ...); otherwise it has the shape of `input`. It must be
-        hard.
+        Whether `target` holds labels (B, 1, ...); otherwise it has the shape of `input`.
     gamma : number >= 0, default 2
     alpha : number, sequence or 1-D array, optional
         A number: sigmoid, the factor of positives, with 1 - alpha for negatives; softmax, that of
@@ -382,14 +381,17 @@ class FocalLoss(Preset):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for a soft target, or a softmax of one class.
+        As for `array_losses.FocalLoss`; and for a softmax of one class.
 
     Notes
     -----
     Odd in MONAI, and the same here: "mean" divides by pixels times classes, and once `ignore_index`
     is set by pixels alone, so that the loss is as many times larger as there are classes;
     `array_losses.FocalLoss` always divides by what counts. "sum" is no sum over pixels. Without
-    background a scalar `alpha` has no effect in the softmax. Different here: float64 is computed
+    background a scalar `alpha` has no effect in the softmax. A soft target is modulated by the
+    sigmoid of (1 - 2 target) times the logit, which is ``soft="log_odds"``; with `alpha` one a
+    class only targets of exactly 1 are positives. Different here: a softmax of one class, whose
+    loss is 0 in MONAI whatever the input, is an error; float64 is computed
     in float64, where MONAI computes in float32.
 
     Examples
@@ -422,23 +424,26 @@ class FocalLoss(Preset):
             msg = f'`reduction` must be "mean", "sum" or "none", got {self.reduction!r}.'
             raise ValueError(msg)
 
-    def translate(self, input: Array, target: Array) -> Translation:
+    def translate(self, input: Array, target: Array) -> Translation | ByClass:
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
         classes, weights = input.shape[1], seen.pixel_weights
-        target = seen.target
-        if target.ndim < input.ndim:
+        target, labelled = seen.target, seen.target.ndim < input.ndim
+        if labelled:
             hidden = arrays.equal(xp, target, seen.ignore_index)
             if hidden is not None:
                 weights = ~hidden
                 target = xp.where(hidden, xp.zeros_like(target), target)
             target = arrays.one_hot_checked(xp, target, classes)
-        target = arrays.as_hard(xp, target)
+        target = arrays.hard_if_it_is(xp, target)
         without = not self.include_background and classes > 1
         logits = input[:, 1:, ...] if without else input
         target = target[:, 1:, ...] if without else target
-        said = (self._softmax if self.use_softmax else self._sigmoid)(xp, logits, target, weights)
+        if self.use_softmax:
+            said = self._softmax(xp, logits, target, weights, labelled=labelled)
+        else:
+            said = self._sigmoid(xp, logits, target, weights)
         if not without:
             return said
 
@@ -455,6 +460,7 @@ class FocalLoss(Preset):
             activation="sigmoid",
             gamma=self.gamma,
             alpha=None if each else self.alpha,
+            soft="log_odds",
             reduction="none" if self.reduction == "none" else "sum",
         )
         weight = self._pixel_factors(xp, logits, weights)
@@ -462,13 +468,22 @@ class FocalLoss(Preset):
         if self.weight is not None:
             by_class = arrays.along_axis(xp, self.weight, logits)
             weight = by_class if weight is None else weight * by_class
-        alpha = arrays.along_axis(xp, self.alpha, logits) if each else None
-        said = elementwise(xp, criterion, logits, target, weight=weight, pos_weight=alpha)
+        if each:
+            alpha = arrays.along_axis(xp, self.alpha, logits)
+            of_positives = xp.where(target == xp.ones_like(target), alpha, xp.ones_like(alpha))
+            weight = of_positives if weight is None else weight * of_positives
+        said = elementwise(xp, criterion, logits, target, weight=weight)
         return said.scaled(self._divisor(xp, logits, weights))
 
     def _softmax(
-        self, xp: Namespace, logits: Array, target: Array, weights: Array | None
-    ) -> Translation:
+        self,
+        xp: Namespace,
+        logits: Array,
+        target: Array,
+        weights: Array | None,
+        *,
+        labelled: bool,
+    ) -> Translation | ByClass:
         classes, alpha, factor = logits.shape[1], self.alpha, 1.0
         if isinstance(alpha, float | int):
             others = (alpha,) * (classes - 1)
@@ -483,14 +498,28 @@ class FocalLoss(Preset):
             reduction="none" if self.reduction == "none" else "sum",
         )
         shares = arrays.as_floating(xp, target, logits)
-        said = Translation(
+        said: Translation | ByClass = Translation(
             criterion,
             logits,
             shares,
             self._pixel_factors(xp, logits, weights),
             reshape=lambda x: x[:, None, ...] * shares if x.ndim else x,
         )
+        if self.reduction == "none" and not labelled:
+            said = self._maps(criterion, logits, shares, weights)
         return said.scaled(factor).scaled(self._divisor(xp, logits, weights))
+
+    @staticmethod
+    def _maps(
+        criterion: al.FocalLoss, logits: Array, shares: Array, weights: Array | None
+    ) -> ByClass:
+        """Return the map of each class, where a pixel may have several."""
+        classes, parts = logits.shape[1], []
+        for number, weight in enumerate(criterion.class_weights or (1.0,) * classes):
+            alone = tuple([float(place == number) for place in range(classes)])
+            said = Translation(replace(criterion, class_weights=alone), logits, shares, weights)
+            parts.append(said.scaled(weight))
+        return ByClass(tuple(parts))
 
     def _pixel_factors(self, xp: Namespace, logits: Array, weights: Array | None) -> Array | None:
         """Return the factors of pixels; "sum" is of the means over the pixels of an image."""

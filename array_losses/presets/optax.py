@@ -69,7 +69,7 @@ def sigmoid_focal_loss(
     ----------
     logits : array, real floating
     labels : array or number
-        0 or 1, broadcast to the shape of `logits`.
+        0, 1 or probabilities, broadcast to the shape of `logits`.
     alpha : float from 0 to 1, optional
         The factor of positives; negatives have 1 - alpha.
     gamma : number >= 0, default 2
@@ -82,8 +82,7 @@ def sigmoid_focal_loss(
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for soft labels, of which optax and our losses make
-        different things.
+        As for `array_losses.FocalLoss`.
 
     Examples
     --------
@@ -94,8 +93,10 @@ def sigmoid_focal_loss(
     """
     xp = namespace_of(logits=logits)
     labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
-    criterion = al.FocalLoss(activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma)
-    return elementwise(xp, criterion, logits, arrays.as_hard(xp, labels))
+    criterion = al.FocalLoss(
+        activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma, soft="arithmetic"
+    )
+    return elementwise(xp, criterion, logits, arrays.hard_if_it_is(xp, labels))
 
 
 @preset_function

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
@@ -19,7 +20,7 @@ from array_losses.presets.modes import (
     read,
     weights_of,
 )
-from array_losses.presets.translation import Preset, Said, Translation
+from array_losses.presets.translation import ByClass, Preset, Said, Translation
 
 __all__ = [
     "DiceLoss",
@@ -211,7 +212,7 @@ class FocalLoss(Preset):
     Parameters
     ----------
     mode : {"binary", "multiclass", "multilabel"}
-        What the target holds: a mask, labels, or a mask for each class. It must be hard.
+        What the target holds: a mask, labels, or a mask for each class. Masks may be soft.
     alpha : float from 0 to 1, optional
         The factor of positives; negatives have 1 - alpha.
     gamma : number >= 0, default 2
@@ -220,28 +221,36 @@ class FocalLoss(Preset):
     from_logits : bool, default True
         Whether `y_pred` holds logits.
     eps : number, default 1e-7
-        How far given probabilities are kept from 0 and 1, in the mode "multiclass".
-    reduction : {"mean", "sum"}
-        Over pixels; the mean over classes is taken in any case.
-    normalized
-        Must be False.
-    reduced_threshold : number, optional
+        How far given probabilities are kept from 0 and 1.
+    reduction : {"mean", "sum", "batchwise_mean", "none", None}
+        Over the pixels of a class; the mean over classes is taken in any case. "binary": of
+        "batchwise_mean" the sum, of "none" one number an element, as one row. Otherwise: of "none"
+        the mean; of "batchwise_mean" the sum over images and the mean over places, or, if
+        `ignore_index` is given, the sum.
+    normalized : bool, default False
+        Whether the sum of a class is divided by that of its modulating factors (and, for "mean", by
+        the number of pixels too). Not with a result of several numbers.
+    reduced_threshold : number above 0 and up to 1, optional
         Pixels with a smaller probability of what is so have the modulating factor 1.
     class_weights : sequence or 1-D array, optional
-        One number a class.
+        One number a class; not where smp takes them for weights of pixels: with "none", or with
+        "batchwise_mean" and no `ignore_index`.
 
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for what has no equal here: a soft target, the
-        normalised focal loss, other reductions.
+        As for `array_losses.FocalLoss`; and for options that do not go together.
 
     Notes
     -----
     Odd in smp, and the same here: "multiclass" means one sigmoid for each class against the rest,
     no softmax; there ``from_logits=False`` takes the sigmoid of log p. The softmax focal loss is
-    `array_losses.FocalLoss`. Different here: "multilabel" with `ignore_index` works (smp raises an
-    error), and where all is ignored the loss is 0 (smp gives NaN).
+    `array_losses.FocalLoss`. With `normalized`, "mean" divides by the factors and by the pixels,
+    so that the loss falls with the size of the image; ``array_losses.FocalLoss(normalize="focal")``
+    divides by the factors alone. A soft target is modulated by 1 - exp(-cross entropy), which is
+    ``soft="geometric"``. Different here: "multilabel" with `ignore_index` works (smp raises an
+    error), and leaves a map of "none" its shape (smp leaves elements out); where all is ignored the
+    loss is 0 (smp gives NaN); a sum of factors below 1e-6 is not raised to that.
 
     Examples
     --------
@@ -258,78 +267,129 @@ class FocalLoss(Preset):
     ignore_index: int | None = None
     from_logits: bool = True
     eps: float = 1e-7
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum", "batchwise_mean", "none"] | None = "mean"
     normalized: bool = False
     reduced_threshold: float | None = None
     class_weights: Any = None
 
     def __post_init__(self) -> None:
-        """Check what cannot be said with our losses."""
+        """Check the options."""
         check_mode(self.mode)
         self.keep(class_weights=arrays.numbers(self.class_weights))
-        if self.mode == "binary" and self.class_weights is not None:
+        if self.reduction not in {"mean", "sum", "batchwise_mean", "none", None}:
+            msg = (
+                '`reduction` must be "mean", "sum", "batchwise_mean", "none" or None, got '
+                f"{self.reduction!r}."
+            )
+            raise ValueError(msg)
+        over = self._over()
+        if self.normalized and over == "none":
+            msg = "`normalized` must be False where the result is an array, got True."
+            raise ValueError(msg)
+        if self.class_weights is None:
+            return
+        if self.mode == "binary":
             msg = '`class_weights` must be None with mode="binary".'
             raise ValueError(msg)
-        if self.reduction not in {"mean", "sum"}:
-            msg = f'`reduction` must be "mean" or "sum" in this preset, got {self.reduction!r}.'
+        if over == "places" or self.reduction in {"none", None}:
+            msg = (
+                f"`class_weights` must be None with reduction={self.reduction!r}: smp would "
+                "multiply the last axis of a map by them."
+            )
             raise ValueError(msg)
-        if self.normalized:
-            msg = "`normalized` must be False in this preset."
-            raise ValueError(msg)
+
+    def _over(self) -> Literal["mean", "sum", "places", "none"]:
+        """Return what `reduction` comes to over the pixels of a class."""
+        if self.reduction == "batchwise_mean":
+            summed = self.mode == "binary" or self.ignore_index is not None
+            return "sum" if summed else "places"
+        if self.reduction in {"none", None}:
+            return "none" if self.mode == "binary" else "mean"
+        return "sum" if self.reduction == "sum" else "mean"
 
     def translate(self, y_pred: Array, y_true: Array) -> Said:
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
-        if self.mode == "multiclass" and not self.from_logits:
-            p = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
-            said = self._one_against_the_rest(xp, xp.log(p), y_true)
-            return said.before(lambda grad: grad / p)
-        if self.mode != "multiclass":
-            y_true = arrays.as_hard(xp, y_true, self.ignore_index)
-        if not self.from_logits:
-            return self._given(xp, y_pred, y_true)
-        return self._one_against_the_rest(xp, y_pred, y_true)
+        of_labels = self.mode == "multiclass"
+        if not of_labels:
+            y_true = arrays.hard_if_it_is(xp, xp.reshape(y_true, y_pred.shape), self.ignore_index)
+        if self.from_logits:
+            return self._of(xp, y_pred, y_true)
+        kept = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
+        inside = kept == y_pred
+        said = self._of(xp, xp.log(kept) if of_labels else kept, y_true)
+        return said.before(lambda grad: xp.where(inside, grad / kept if of_labels else grad, 0.0))
 
-    def _one_against_the_rest(self, xp: Namespace, y_pred: Array, y_true: Array) -> Translation:
-        seen = read(self.mode, y_pred, y_true, self.ignore_index)
-        criterion = al.FocalLoss(
-            activation="sigmoid",
-            normalize="weights",
+    def _of(self, xp: Namespace, x: Array, y_true: Array) -> Translation | ByClass:
+        """Return our loss of logits, or of probabilities kept from 0 and 1."""
+        over, hidden = self._over(), arrays.equal(xp, y_true, self.ignore_index)
+        if self.normalized:
+            return self._normalized(xp, x, y_true, hidden)
+        criterion = self._criterion("weights", "sum" if over == "places" else over)
+        if self.mode == "multiclass":
+            seen = read(self.mode, x, y_true, self.ignore_index)
+            weighted = replace(
+                criterion, class_weights=self.class_weights, ignore_index=self.ignore_index
+            )
+            said = seen.translation(weighted)
+        else:
+            weights = self.class_weights
+            weight = None if weights is None else arrays.along_axis(xp, weights, x)
+            said = elementwise(xp, criterion, x, y_true, weight=weight, hidden=hidden)
+        if over == "none":
+            return said.reshaped(lambda losses: xp.reshape(losses, (-1,)))
+        if over == "mean":
+            return said
+        return said.scaled(self._per_pixel(xp, x, None) / sum(self._weights(x)))
+
+    def _normalized(
+        self, xp: Namespace, x: Array, y_true: Array, hidden: Array | None
+    ) -> Translation | ByClass:
+        """Return the loss that is divided by its factors, or the mean of those of the classes."""
+        criterion = self._criterion("focal", "mean")
+        if self.mode == "binary":
+            said = elementwise(xp, criterion, x, y_true, hidden=hidden)
+            return said.scaled(self._per_pixel(xp, x, hidden))
+        weights, parts = self._weights(x), []
+        for number, weight in enumerate(weights):
+            plane = x[:, number, ...]
+            if self.mode == "multiclass":
+                mask, target = hidden, arrays.is_class(xp, y_true, number, len(weights))
+            else:
+                mask = None if hidden is None else hidden[:, number, ...]
+                target = y_true[:, number, ...]
+            part = elementwise(xp, criterion, plane, target, hidden=mask)
+            share = weight / sum(weights)
+            parts.append(part.scaled(share).scaled(self._per_pixel(xp, x, mask)))
+        return ByClass(tuple(parts))
+
+    def _criterion(self, normalize: Any, reduction: Any) -> al.FocalLoss:
+        return al.FocalLoss(
+            activation="sigmoid" if self.from_logits or self.mode == "multiclass" else None,
+            normalize=normalize,
             alpha=self.alpha,
             gamma=self.gamma,
             threshold=self.reduced_threshold,
-            class_weights=self.class_weights,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+            soft="geometric",
+            reduction=reduction,
         )
-        return seen.translation(criterion).scaled(self._share(seen.logits.shape[1]))
 
-    def _given(self, xp: Namespace, y_pred: Array, y_true: Array) -> Translation:
-        """Return the loss of probabilities, each class for itself."""
-        criterion = al.FocalLoss(
-            activation=None,
-            normalize="weights",
-            alpha=self.alpha,
-            gamma=self.gamma,
-            threshold=self.reduced_threshold,
-            reduction=self.reduction,
-        )
-        weight = self.class_weights
-        said = elementwise(
-            xp,
-            criterion,
-            y_pred,
-            xp.reshape(y_true, y_pred.shape),
-            weight=None if weight is None else arrays.along_axis(xp, weight, y_pred),
-            hidden=arrays.equal(xp, xp.reshape(y_true, y_pred.shape), self.ignore_index),
-        )
-        return said.scaled(self._share(1 if self.mode == "binary" else y_pred.shape[1]))
+    def _weights(self, x: Array) -> tuple[float, ...]:
+        """Return the weights of the classes in their mean."""
+        weights: tuple[float, ...] | None = self.class_weights
+        return weights or (1.0,) * (1 if self.mode == "binary" else x.shape[1])
 
-    def _share(self, num_classes: int) -> float:
-        """Return by what a sum over classes becomes a mean."""
-        if self.reduction == "mean":
+    def _per_pixel(self, xp: Namespace, x: Array, hidden: Array | None) -> Any:
+        """Return by what the sum over the pixels of a class is multiplied."""
+        over = self._over()
+        if over == "places":
+            return 1.0 / math.prod(x.shape[2:])
+        if over == "sum":
             return 1.0
-        return 1.0 / (num_classes if self.class_weights is None else sum(self.class_weights))
+        if hidden is None:
+            return len(self._weights(x)) / math.prod(x.shape)
+        count = xp.sum(arrays.as_floating(xp, ~hidden, x))
+        return xp.where(count == 0.0, 0.0, 1.0 / xp.where(count == 0.0, 1.0, count))
 
 
 @dataclass(frozen=True)

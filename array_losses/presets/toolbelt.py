@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, namespace_of
+from array_losses.core.namespace import Array, Namespace, is_real_floating, namespace_of
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays, smp
 from array_losses.presets.elementwise import elementwise
@@ -225,11 +226,17 @@ class BinaryFocalLoss(Preset):
     gamma : number >= 0, default 2
     ignore_index : int, optional
         A value of the target that does not count.
-    reduction : {"mean", "sum", "none"}
-    normalized, reduced_threshold
-        Must be False and None.
+    reduction : {"mean", "sum", "batchwise_mean", "none"}
+        "batchwise_mean" is the sum over the images, a map.
+    normalized : bool, default False
+        Whether the sum is divided by that of the modulating factors (and, for "mean", by the number
+        of elements too); for "mean" and "sum".
+    reduced_threshold : number from 0 to less than 1, optional
+        Elements with a smaller probability of what is so have the modulating factor 1, the others
+        ((1 - p) / (1 - threshold)) ** gamma.
     activation : "sigmoid"
-        The hybrid with a softmax has no equal here.
+        "softmax" is a hybrid: the factor of a softmax, the cross entropy of a sigmoid. It has no
+        equal here.
     softmax_dim
         Without effect.
     class_weights : sequence or 1-D array, optional
@@ -238,14 +245,15 @@ class BinaryFocalLoss(Preset):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for what has no equal here: a soft target, the
-        normalised and the reduced focal loss, a softmax, other reductions.
+        As for `array_losses.FocalLoss`; for what has no equal here: a softmax, `normalized` with a
+        map, and a soft target with both `ignore_index` and `class_weights` if `normalized`.
 
     Notes
     -----
-    Odd in pytorch-toolbelt, and the same here: "mean" divides by all elements, ignored ones too.
-    ``array_losses.FocalLoss(activation="sigmoid")`` divides by those that count. Different here:
-    float64 is computed in float64.
+    Odd in pytorch-toolbelt, and the same here: "mean" divides by all elements, ignored ones too,
+    and with `normalized` by the factors as well. ``array_losses.FocalLoss(activation="sigmoid")``
+    divides by those that count, or by the factors (``normalize="focal"``). Different here: float64
+    is computed in float64; a sum of factors below 1e-6 is not raised to that.
 
     Examples
     --------
@@ -259,7 +267,7 @@ class BinaryFocalLoss(Preset):
     alpha: float | None = None
     gamma: float = 2.0
     ignore_index: int | None = None
-    reduction: Reduction = "mean"
+    reduction: Literal["mean", "sum", "batchwise_mean", "none"] = "mean"
     normalized: bool = False
     reduced_threshold: float | None = None
     activation: Literal["sigmoid"] = "sigmoid"
@@ -269,34 +277,76 @@ class BinaryFocalLoss(Preset):
     def __post_init__(self) -> None:
         """Check what cannot be said with our losses."""
         self.keep(class_weights=arrays.numbers(self.class_weights))
-        if self.reduction not in {"mean", "sum", "none"}:
-            msg = f'`reduction` must be "mean", "sum" or "none" here, got {self.reduction!r}.'
+        if self.reduction not in {"mean", "sum", "batchwise_mean", "none"}:
+            msg = (
+                '`reduction` must be "mean", "sum", "batchwise_mean" or "none", got '
+                f"{self.reduction!r}."
+            )
             raise ValueError(msg)
         if self.options()["activation"] != "sigmoid":
             msg = f'`activation` must be "sigmoid" in this preset, got {self.activation!r}.'
             raise ValueError(msg)
-        if self.normalized or self.reduced_threshold is not None:
-            msg = "`normalized` and `reduced_threshold` must be False and None in this preset."
+        if self.reduced_threshold is not None and not 0.0 <= self.reduced_threshold < 1.0:
+            msg = (
+                f"`reduced_threshold` must be from 0 to less than 1, got {self.reduced_threshold}."
+            )
             raise ValueError(msg)
+        if self.normalized and self._is_map:
+            msg = f'`normalized` must be False with reduction="{self.reduction}".'
+            raise ValueError(msg)
+
+    @property
+    def _is_map(self) -> bool:
+        return self.reduction in {"batchwise_mean", "none"}
 
     def translate(self, inputs: Array, targets: Array) -> Said:
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(inputs=inputs, targets=targets)
-        options: Any = {"activation": "sigmoid", "alpha": self.alpha, "gamma": self.gamma}
-        targets = arrays.as_hard(xp, targets, self.ignore_index)
-        if self.reduction == "none":
-            return self._map(inputs, targets, al.FocalLoss(reduction="none", **options))
+        threshold, reduction = self.reduced_threshold, self.reduction
+        if self._is_map:
+            reduction = "none"
+        elif self.normalized:
+            reduction = "mean"  # the quotient: for "mean" it is divided once more
+        options: Any = {"reduction": reduction}
         criterion = al.FocalLoss(
-            class_weights=self.class_weights,
-            ignore_index=self.ignore_index,
-            normalize="all_elements",
-            reduction=self.reduction,
+            activation="sigmoid",
+            alpha=self.alpha,
+            gamma=self.gamma,
+            threshold=(threshold, 1.0 - threshold) if threshold else None,
+            soft="arithmetic",
+            normalize="focal" if self.normalized else "all_elements",
             **options,
         )
-        return Translation(criterion, inputs, targets)
+        targets = arrays.hard_if_it_is(xp, targets, self.ignore_index)
+        if self._is_map or self._hides_parts(xp, targets):
+            said = self._of_elements(xp, criterion, inputs, targets)
+        else:
+            whole = replace(
+                criterion, class_weights=self.class_weights, ignore_index=self.ignore_index
+            )
+            said = Translation(whole, inputs, targets)
+        if self.reduction == "batchwise_mean":
+            return said.reshaped(lambda losses: xp.sum(losses, axis=0))
+        if self.normalized and self.reduction == "mean":
+            return said.scaled(1.0 / math.prod(inputs.shape))
+        return said
 
-    def _map(self, inputs: Array, targets: Array, criterion: al.FocalLoss) -> Said:
-        xp = namespace_of(inputs=inputs, targets=targets)
+    def _hides_parts(self, xp: Namespace, targets: Array) -> bool:
+        """Return whether single elements of a soft target are ignored."""
+        if self.ignore_index is None or not is_real_floating(xp, targets.dtype):
+            return False
+        if self.normalized and self.class_weights is not None:
+            msg = (
+                "`class_weights` must be None with `normalized`, `ignore_index` and a floating "
+                "target; make the target integers if it is hard."
+            )
+            raise ValueError(msg)
+        return True
+
+    def _of_elements(
+        self, xp: Namespace, criterion: al.FocalLoss, inputs: Array, targets: Array
+    ) -> Translation:
+        """Return the loss of single elements, or their map."""
         hidden = arrays.equal(xp, targets, self.ignore_index)
         if targets.ndim < inputs.ndim:
             if hidden is not None:

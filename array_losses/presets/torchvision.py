@@ -27,7 +27,7 @@ def sigmoid_focal_loss(
     inputs : array, real floating
         Logits of any shape.
     targets : array
-        0 or 1, of the same shape.
+        0, 1 or probabilities, of the same shape.
     alpha : float from 0 to 1, default 0.25
         The factor of positives, with 1 - alpha for negatives; -1 for neither.
     gamma : number >= 0, default 2
@@ -40,8 +40,7 @@ def sigmoid_focal_loss(
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for a soft target, of which torchvision and our losses
-        make different things.
+        As for `array_losses.FocalLoss`.
 
     Examples
     --------
@@ -58,6 +57,7 @@ def sigmoid_focal_loss(
         normalize="all",
         alpha=None if alpha == -1.0 else alpha,
         gamma=gamma,
+        soft="arithmetic",
         reduction=reduction,
     )
-    return elementwise(xp, criterion, inputs, arrays.as_hard(xp, targets))
+    return elementwise(xp, criterion, inputs, arrays.hard_if_it_is(xp, targets))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -11,7 +12,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.losses.base import Criterion
 
-__all__ = ["Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
+__all__ = ["ByClass", "Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
 
 P = ParamSpec("P")
 S_co = TypeVar("S_co", bound="Said", covariant=True)
@@ -156,6 +157,50 @@ class Sum:
         """Return the number, and its derivative with respect to the prediction."""
         one, two = self.first.value_and_grad(), self.second.value_and_grad()
         return one[0] + two[0], one[1] + two[1]
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """A translation for each class, for losses in which every class is by itself.
+
+    Numbers are added, and are of a slice of the prediction each, on axis 1; maps are stacked there.
+
+    Attributes
+    ----------
+    parts : tuple of Translation
+    back : callable
+        From d loss / d logits of all classes to d loss / d prediction.
+    """
+
+    parts: tuple[Translation, ...]
+    back: Callable[[Array], Array] = _same
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the result is one number."""
+        return all(one.is_number for one in self.parts)
+
+    def value(self) -> Array:
+        """Return the other library's number, or its map."""
+        values = [one.value() for one in self.parts]
+        if self.is_number:
+            return functools.reduce(operator.add, values)
+        return namespace_of(value=values[0]).stack(values, axis=1)
+
+    def value_and_grad(self) -> tuple[Array, Array]:
+        """Return the number, and its derivative with respect to the prediction."""
+        values, grads = zip(*(one.value_and_grad() for one in self.parts), strict=True)
+        grad = namespace_of(grad=grads[0]).stack(list(grads), axis=1)
+        return functools.reduce(operator.add, values), self.back(grad)
+
+    def scaled(self, factor: Any) -> ByClass:
+        """Return the same times a factor, which does not depend on the prediction."""
+        return replace(self, parts=tuple([one.scaled(factor) for one in self.parts]))
+
+    def before(self, back: Callable[[Array], Array]) -> ByClass:
+        """Return the same with one more step from d loss / d logits to that of the prediction."""
+        mine = self.back
+        return replace(self, back=lambda grad: back(mine(grad)))
 
 
 class Preset:

@@ -66,6 +66,11 @@ PRESETS = {
         monai.FocalLoss(to_onehot_y=True, alpha=0.25, use_softmax=True, ignore_index=255),
         (LOGITS, ONE),
     ),
+    "monai-soft": (monai.FocalLoss(alpha=0.25), (LOGITS, P)),
+    "monai-maps": (
+        monai.FocalLoss(use_softmax=True, weight=[1, 2, 3], reduction="none"),
+        (LOGITS, BITS),
+    ),
     "monai-ce": (monai.DiceCELoss(softmax=True), (LOGITS, ONE_HOT)),
     "monai-both": (monai.DiceFocalLoss(softmax=True), (LOGITS, ONE_HOT)),
     "smp-dice": (smp.DiceLoss("multiclass", [0, 2], ignore_index=255), (LOGITS, LABELS)),
@@ -77,6 +82,11 @@ PRESETS = {
         smp.FocalLoss("multiclass", 0.25, ignore_index=255, from_logits=False),
         (P, LABELS),
     ),
+    "smp-normalized": (
+        smp.FocalLoss("multiclass", 0.25, 1.5, 255, normalized=True, class_weights=[1, 2, 3]),
+        (LOGITS, LABELS),
+    ),
+    "smp-soft": (smp.FocalLoss("multilabel", from_logits=False), (P, P[::-1])),
     "smp-lovasz": (smp.LovaszLoss("multiclass", ignore_index=255), (LOGITS, LABELS)),
     "smp-hinge": (smp.LovaszLoss("multilabel", per_image=True), (LOGITS, BITS)),
     "smp-ce": (smp.SoftCrossEntropyLoss(smooth_factor=0.1, ignore_index=255), (LOGITS, LABELS)),
@@ -85,6 +95,10 @@ PRESETS = {
     "toolbelt-focal": (
         toolbelt.BinaryFocalLoss(0.25, ignore_index=255, class_weights=[1, 2, 3]),
         (LOGITS, LABELS),
+    ),
+    "toolbelt-soft": (
+        toolbelt.BinaryFocalLoss(normalized=True, reduced_threshold=0.3),
+        (LOGITS, P),
     ),
     "toolbelt-map": (
         toolbelt.BinaryFocalLoss(0.25, ignore_index=255, reduction="none"),

@@ -170,7 +170,7 @@ def test_generalized_dice_loss(seed, shape, kind, activation, options):
 @given(
     seeds,
     shapes,
-    TARGETS.filter(lambda kind: kind != "soft"),
+    TARGETS,
     some(
         include_background=[True, False],
         gamma=[0.0, 0.5, 1.0, 2.0, 3.7],
@@ -190,10 +190,6 @@ def test_focal_loss(seed, shape, kind, options, ignoring):
         options["use_softmax"] = False  # a softmax of one class
         if options.get("weight") == "each":
             options.pop("weight")
-    if kind == "multi-hot":
-        options["use_softmax"] = options.get("use_softmax", False)
-        if options["use_softmax"] and options.get("reduction") == "none":
-            options.pop("reduction")  # a softmax has one class a pixel
     for key in ("alpha", "weight"):
         if options.get(key) == "each":
             options[key] = [0.5, 2.0, 0.25][:counted]
@@ -238,7 +234,7 @@ def test_dice_ce_loss(seed, shape, kind, activation, options):
 @given(
     seeds,
     shapes,
-    TARGETS.filter(lambda kind: kind != "soft"),
+    TARGETS,
     ACTIVATIONS.filter(lambda one: "other_act" not in one and one),
     some(
         **COMBINED,
@@ -283,8 +279,6 @@ def test_bad_arrays_are_errors():
     data = Data(30)
     with pytest.raises(ValueError, match="`target` must have the axes of `input`"):
         presets.DiceLoss(softmax=True)(data.logits(2, 3, 4), data.labels(3, 2, 4))
-    with pytest.raises(ValueError, match="`target` must hold integers"):
-        presets.FocalLoss()(data.logits(2, 3, 4), data.probabilities(2, 3, 4))
     with pytest.raises(ValueError, match="`target` must hold integers"):
         presets.FocalLoss(to_onehot_y=True)(data.logits(2, 3, 4), np.full((2, 1, 4), 3))
     arrays = data.logits(2, 3, 4), data.bits(2, 3, 4)
@@ -375,6 +369,23 @@ def test_departure_of_half_precision():
         float(presets.DiceLoss(**options)(logits.double(), labels)), rel=1e-5
     )
     check_row("monai", "`DiceLoss(softmax=True)` in float16, 600 x 600 pixels", theirs, mine)
+
+
+def test_oddity_of_soft_targets_in_focal():
+    data = Data(34)
+    arrays = data.logits(2, 3, 4, 5), data.probabilities(2, 3, 4, 5)
+    theirs = agreed("FocalLoss", arrays)
+    mine = al.FocalLoss(activation="sigmoid", normalize="all")(*arrays)
+    check_row("monai", "`FocalLoss()` of a soft target, against the mixture", theirs, mine)
+
+
+def test_departure_of_a_softmax_of_one_class():
+    data = Data(35)
+    arrays = data.logits(2, 1, 4, 5), data.bits(2, 1, 4, 5)
+    theirs = focal.FocalLoss(use_softmax=True)(*map(torch.from_numpy, arrays))
+    with pytest.raises(ValueError, match='`activation` must not be "softmax"'):
+        presets.FocalLoss(use_softmax=True)(*arrays)
+    check_row("monai", "`FocalLoss(use_softmax=True)` of one class", theirs, "ValueError")
 
 
 def test_departure_of_float64_in_focal():

@@ -39,10 +39,16 @@ def test_sigmoid_binary_cross_entropy(seed, shape, soft):
 
 
 @MANY
-@given(seeds, shapes, some(alpha=[0.0, 0.25, 1.0, None], gamma=[0.0, 0.5, 1.0, 2.0, 3.7]))
-def test_sigmoid_focal_loss(seed, shape, options):
+@given(
+    seeds,
+    shapes,
+    some(alpha=[0.0, 0.25, 1.0, None], gamma=[0.0, 0.5, 1.0, 2.0, 3.7]),
+    st.booleans(),
+)
+def test_sigmoid_focal_loss(seed, shape, options, soft):
     data = Data(seed)
-    compare("sigmoid_focal_loss", [data.logits(2, *shape), data.bits(2, *shape)], options)
+    arrays = [data.logits(2, *shape), soft_or_hard(data, soft, 2, *shape)]
+    compare("sigmoid_focal_loss", arrays, options)
 
 
 def distributions(data, shape, axes):

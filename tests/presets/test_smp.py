@@ -88,19 +88,26 @@ def test_overlap_losses(seed, shape, name, mode, options, tversky, soft, present
         gamma=[0.0, 1.0, 2.0, 3.7],
         ignore_index=[None, 255],
         from_logits=[True, False],
-        reduction=["mean", "sum"],
+        reduction=["mean", "sum", "batchwise_mean", "none", None],
+        normalized=[True, False],
         reduced_threshold=[None, 0.3, 0.5],
         class_weights=[None, WEIGHTS],
     ),
+    st.booleans(),
 )
-def test_focal_loss(seed, shape, mode, options):
+def test_focal_loss(seed, shape, mode, options, soft):
     data = Data(seed)
     options["mode"] = mode
-    if mode == "binary":
-        options.pop("class_weights", None)
+    reduction, ignored = options.get("reduction", "mean"), options.get("ignore_index")
     if mode == "multilabel":
-        options.pop("ignore_index", None)  # an error in smp
-    logits, target = arrays_of(data, mode, shape, ignored=options.get("ignore_index"))
+        ignored = options["ignore_index"] = None  # an error in smp
+    whole = reduction in {"none", None} or (reduction == "batchwise_mean" and ignored is None)
+    if mode == "binary" or whole:
+        options.pop("class_weights", None)
+    if mode == "binary" and reduction in {"none", None}:
+        ignored = options["ignore_index"] = None  # a map without the ignored elements in smp
+        options.pop("normalized", None)
+    logits, target = arrays_of(data, mode, shape, soft=soft, ignored=ignored)
     if not options.get("from_logits", True):
         logits = data.probabilities(*logits.shape)
     compare("FocalLoss", options, [logits, target])
@@ -198,8 +205,18 @@ def test_options_are_compared_by_value():
         (lambda: presets.DiceLoss("binary", class_weights=[1.0]), "`class_weights` must be None"),
         (lambda: presets.DiceLoss("binary", [0]), "must be None with mode"),
         (lambda: presets.FocalLoss("binary", class_weights=[1.0]), "`class_weights` must be None"),
-        (lambda: presets.FocalLoss("binary", reduction="none"), "`reduction` must be"),
-        (lambda: presets.FocalLoss("binary", normalized=True), "`normalized` must"),
+        (lambda: presets.FocalLoss("binary", reduction="all"), "`reduction` must be"),
+        (
+            lambda: presets.FocalLoss("binary", reduction="none", normalized=True),
+            "`normalized` must be False",
+        ),
+        *[
+            (
+                lambda one=one: presets.FocalLoss("multilabel", reduction=one, class_weights=[1.0]),
+                "`class_weights` must be None with reduction",
+            )
+            for one in ("none", None, "batchwise_mean")
+        ],
         (lambda: presets.LovaszLoss("multi"), "`mode` must be"),
     ],
 )
@@ -211,8 +228,6 @@ def test_what_cannot_be_said_is_an_error(make, message):
 @pytest.mark.parametrize(
     "preset",
     [
-        presets.FocalLoss("binary"),
-        presets.FocalLoss("multilabel"),
         presets.DiceLoss("multilabel", ignore_index=255),
     ],
 )
@@ -259,6 +274,55 @@ def test_oddity_of_focal():
     theirs = agreed(*both("FocalLoss", (p, arrays[1]), mode="multiclass", from_logits=False))
     mine = al.FocalLoss(activation=None)(p, arrays[1])
     check_row("smp", '`FocalLoss("multiclass", from_logits=False)`, against softmax', theirs, mine)
+
+
+def test_oddity_of_normalized_focal():
+    arrays = arrays_of(Data(24), "multilabel", (4, 5))
+    theirs = agreed(*both("FocalLoss", arrays, mode="multilabel", normalized=True))
+    mine = al.FocalLoss(activation="sigmoid", normalize="focal")(*arrays)
+    check_row("smp", '`FocalLoss("multilabel", normalized=True)`', theirs, mine)
+
+
+def test_oddity_of_soft_targets_in_focal():
+    arrays = arrays_of(Data(25), "multilabel", (4, 5), soft=True)
+    theirs = agreed(*both("FocalLoss", arrays, mode="multilabel"))
+    mine = al.FocalLoss(activation="sigmoid")(*arrays)
+    what = '`FocalLoss("multilabel")` of a soft target, against the mixture'
+    check_row("smp", what, theirs, mine)
+
+
+def test_normalized_focal_checks_labels():
+    with pytest.raises(ValueError, match="`target` must hold integers"):
+        presets.FocalLoss("multiclass", normalized=True)(np.zeros((1, 3, 4)), np.full((1, 4), 3))
+
+
+def test_departure_of_ignored_elements_in_a_map():
+    arrays = arrays_of(Data(26), "binary", (4, 5), ignored=255)
+    options = {"mode": "binary", "ignore_index": 255, "reduction": "none"}
+    theirs = smp.FocalLoss(**options)(*map(torch.from_numpy, arrays))
+    mine = presets.FocalLoss(**options)(*arrays)
+    counted = arrays[1].reshape(-1) != 255
+    assert relative(mine[counted], theirs) < 1e-12
+    assert not mine[~counted].any()
+    what = '`FocalLoss("binary", ignore_index=255, reduction="none")`, the shape'
+    check_row("smp", what, *(str(tuple(x.shape)) for x in (theirs, mine)))
+
+
+def test_departure_of_certain_pixels_in_normalized_focal():
+    arrays = np.full((1, 1, 4, 5), 12.0), np.ones((1, 1, 4, 5))
+    theirs, mine = both("FocalLoss", arrays, mode="binary", normalized=True, reduction="sum")
+    what = '`FocalLoss("binary", normalized=True, reduction="sum")` of sure pixels, times 1e6'
+    check_row("smp", what, 1e6 * theirs, 1e6 * mine)
+
+
+def test_probabilities_of_0_and_1():
+    """As near to 0 and 1 as smp keeps them: not infinite, and without a gradient."""
+    p, target = np.asarray([[[0.0, 1.0, 0.0, 0.3]]]), np.asarray([[[1.0, 1.0, 0.0, 1.0]]])
+    for options in ({}, {"normalized": True}):
+        compare("FocalLoss", {"mode": "binary", "from_logits": False, **options}, [p, target])
+    p = np.concatenate([p, 1.0 - p], axis=1)
+    labels = np.asarray([[0, 0, 1, 1]])
+    compare("FocalLoss", {"mode": "multiclass", "from_logits": False}, [p, labels])
 
 
 def test_oddity_of_the_divisor():

@@ -101,15 +101,23 @@ def test_overlap_losses(seed, shape, name, mode, options, ignored, soft, present
         alpha=[None, 0.25, 0.0, 1.0],
         gamma=[0.0, 1.0, 2.0, 3.7],
         ignore_index=[None, 255],
-        reduction=["mean", "sum", "none"],
+        reduction=["mean", "sum", "batchwise_mean", "none"],
+        normalized=[True, False],
+        reduced_threshold=[None, 0.0, 0.3, 0.5],
         class_weights=[None, [0.5, 0.0, 4.0]],
     ),
+    st.booleans(),
 )
-def test_binary_focal_loss(seed, shape, mode, options):
+def test_binary_focal_loss(seed, shape, mode, options, soft):
     data = Data(seed)
-    if options.get("ignore_index") and options.get("gamma") == 3.7:
+    ignored = options.get("ignore_index")
+    if ignored and options.get("gamma") == 3.7:
         options["gamma"] = 3.0  # else a gradient of NaN
-    arrays = arrays_of(data, mode, shape, ignored=options.get("ignore_index"))
+    if options.get("reduction") in {"batchwise_mean", "none"}:
+        options.pop("normalized", None)
+    if soft and mode == "multilabel" and ignored and options.get("normalized"):
+        options.pop("class_weights", None)
+    arrays = arrays_of(data, mode, shape, soft=soft, ignored=ignored)
     compare("BinaryFocalLoss", options, arrays, limit=SINGLE, rounded=True)
 
 
@@ -153,10 +161,19 @@ def test_soft_cross_entropy_loss(seed, shape, options):
         (lambda: presets.DiceLoss("multi"), "`mode` must be"),
         (lambda: presets.DiceLoss("multiclass", eps=0.1), "`eps` must be from 0 to 1e-3"),
         (lambda: presets.JaccardLoss("binary", [0]), "`classes` must be None"),
-        (lambda: presets.BinaryFocalLoss(reduction="batchwise_mean"), "`reduction` must be"),
+        (lambda: presets.BinaryFocalLoss(reduction="all"), "`reduction` must be"),
         (lambda: presets.BinaryFocalLoss(activation="softmax"), "`activation` must be"),
-        (lambda: presets.BinaryFocalLoss(normalized=True), "`normalized` and"),
-        (lambda: presets.BinaryFocalLoss(reduced_threshold=0.5), "`normalized` and"),
+        (
+            lambda: presets.BinaryFocalLoss(normalized=True, reduction="batchwise_mean"),
+            "`normalized` must be False",
+        ),
+        (lambda: presets.BinaryFocalLoss(reduced_threshold=1.0), "`reduced_threshold` must be"),
+        (
+            lambda: presets.BinaryFocalLoss(
+                normalized=True, ignore_index=255, class_weights=[1.0, 2.0]
+            )(np.zeros((1, 2, 3)), np.full((1, 2, 3), 0.5)),
+            "`class_weights` must be None",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_an_error(make, message):
@@ -189,6 +206,20 @@ def test_oddity_of_the_divisor():
     theirs = agreed("SoftCrossEntropyLoss", arrays, ignore_index=255)
     mine = al.CrossEntropyLoss(ignore_index=255)(*arrays)
     check_row("toolbelt", "`SoftCrossEntropyLoss()`, some pixels ignored", theirs, mine)
+
+
+def test_oddity_of_the_threshold():
+    arrays = arrays_of(Data(48), "multilabel", (4, 5))
+    theirs = agreed("BinaryFocalLoss", arrays, reduced_threshold=0.3)
+    mine = al.FocalLoss(activation="sigmoid", threshold=0.3)(*arrays)
+    check_row("toolbelt", "`BinaryFocalLoss(reduced_threshold=0.3)`", theirs, mine)
+
+
+def test_oddity_of_normalized_focal():
+    arrays = arrays_of(Data(49), "multilabel", (4, 5))
+    theirs = agreed("BinaryFocalLoss", arrays, normalized=True)
+    mine = al.FocalLoss(activation="sigmoid", normalize="focal")(*arrays)
+    check_row("toolbelt", "`BinaryFocalLoss(normalized=True)`", theirs, mine)
 
 
 def test_departure_of_logits_in_lovasz():
