@@ -63,26 +63,33 @@ def _same_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
     return y_true, y_pred
 
 
-def _weights(weight: Array | None, shape: tuple[int, ...]) -> Array | None:
-    """Return the sample weights in the shape of the losses."""
+def _weights(
+    xp: Namespace, weight: Any, losses: tuple[int, ...], like: Array
+) -> tuple[Array | None, float]:
+    """Return the sample weights in the shape of the losses, and how often each is taken there."""
     if weight is None:
-        return None
-    if tuple(weight.shape) == (*shape, 1):
+        return None, 1.0
+    weight = arrays.as_floating(xp, weight, like)
+    given = tuple(weight.shape)
+    if weight.ndim == len(losses) + 1 and given[-1] == 1:
         weight = weight[..., 0]
-    if tuple(weight.shape) != shape:
-        msg = (
-            f"`sample_weight` must have the shape of the losses, {shape}, in this preset, got "
-            f"{tuple(weight.shape)}."
-        )
+    elif weight.ndim == len(losses) - 1 and losses[-1] == 1:
+        weight = weight[..., None]
+    shape = tuple(weight.shape)
+    fitting = zip(shape[::-1], losses[::-1], strict=False)
+    if len(shape) > len(losses) or any(one not in {1, there} for one, there in fitting):
+        msg = f"`sample_weight` must broadcast to the shape of the losses, {losses}, got {given}."
         raise ValueError(msg)
-    return weight
+    return xp.broadcast_to(weight, losses), math.prod(losses) / max(math.prod(shape), 1)
 
 
 @dataclass(frozen=True)
 class _Overlap(_Loss):
     """What Dice and Tversky losses share: sums over some axes, all of them by default."""
 
-    def of(self, loss: Criterion, y_true: Array, y_pred: Array) -> Said:
+    def of(
+        self, loss: Criterion, y_true: Array, y_pred: Array, sample_weight: Array | None
+    ) -> Said:
         """Return one of our losses: the axes that stay are images."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         y_true, y_pred = _same_rank(y_true, y_pred)
@@ -104,13 +111,29 @@ class _Overlap(_Loss):
         def arranged(x: Array) -> Array:
             return xp.reshape(xp.permute_dims(x, order), (math.prod(images), 1, -1))
 
-        return Translation(
+        said = Translation(
             loss,
             arranged(y_pred),
             arranged(arrays.as_floating(xp, y_true, y_pred)),
             reshape=lambda x: xp.reshape(x, images) if x.ndim else x,
             back=lambda grad: xp.permute_dims(xp.reshape(grad, moved), back),
         )
+        if sample_weight is None:
+            return said
+        return said.scaled(self._factor(xp, arrays.as_floating(xp, sample_weight, y_pred)))
+
+    def _factor(self, xp: Namespace, weight: Array) -> Array:
+        """Return by what sample weights multiply the one loss of all axes."""
+        if self.options()["axis"] is not None or (self.ours == "none" and weight.ndim > 0):
+            msg = (
+                "`sample_weight` must be None where there are several losses, with an `axis` or "
+                "without a reduction: here their weights would be those of classes."
+            )
+            raise ValueError(msg)
+        if weight.ndim > 0 and self.options()["reduction"] == "mean_with_sample_weight":
+            total = xp.sum(weight)
+            return xp.where(total == 0.0, 0.0, xp.ones_like(total))
+        return xp.sum(weight) if self.ours == "sum" else xp.mean(weight)
 
     def shared(self) -> dict[str, Any]:
         """Return the options that ours have in common."""
@@ -146,6 +169,9 @@ class Dice(_Overlap):
 
     Notes
     -----
+    Called with (y_true, y_pred, sample_weight=None): with the one loss of ``axis=None`` the weights
+    are a factor of it, their mean or their sum; otherwise they are an error.
+
     Odd in Keras, and the same here: by default all classes share one sum, so that a large one
     decides alone, and of empty prediction and target the loss is 1. ``array_losses.DiceLoss(
     class_axis=-1, activation=None)`` averages over classes. Different here: float64 stays float64,
@@ -166,9 +192,9 @@ class Dice(_Overlap):
     axis: Axis = None
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array) -> Said:
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
         """Return our loss with the arrays that it is to see."""
-        return self.of(al.DiceLoss(**self.shared()), y_true, y_pred)
+        return self.of(al.DiceLoss(**self.shared()), y_true, y_pred, sample_weight)
 
 
 @dataclass(frozen=True)
@@ -208,10 +234,10 @@ class Tversky(_Overlap):
     axis: Axis = None
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array) -> Said:
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
         """Return our loss with the arrays that it is to see."""
         loss = al.TverskyLoss(fp_weight=self.beta, fn_weight=self.alpha, **self.shared())
-        return self.of(loss, y_true, y_pred)
+        return self.of(loss, y_true, y_pred, sample_weight)
 
 
 @dataclass(frozen=True)
@@ -231,7 +257,7 @@ class _Categorical(_Loss):
         xp = namespace_of(y_true=target, y_pred=y_pred)
         axis = self.options()["axis"] % y_pred.ndim
         pixels = tuple([n for i, n in enumerate(y_pred.shape) if i != axis])
-        weights = _weights(sample_weight, pixels)
+        weights, repeats = _weights(xp, sample_weight, pixels, y_pred)
         # The divisor: what is not ignored, or the weights if they are asked for, or everything.
         by_weight = self.options()["reduction"] == "mean_with_sample_weight"
         valid = weights is None or by_weight
@@ -247,12 +273,14 @@ class _Categorical(_Loss):
             # A softmax of logarithms divides by the sum of the probabilities, as Keras does.
             p = xp.clip(y_pred, min=_EPSILON)
             logits = xp.log(p)
-        if weights is not None:
-            weights = arrays.as_floating(xp, weights, y_pred)
         said = Translation(criterion, logits, target, weights)
         if ignored is not None and not valid and self.ours == "mean":
             said = said.scaled(self._share(xp, target, ignored, y_pred))
-        return said if p is None else said.before(lambda grad: grad / p)
+        if ignored is None and by_weight:
+            said = said.scaled(repeats)  # Keras divides by the sum before it broadcasts
+        if p is None:
+            return said
+        return said.before(lambda grad: xp.where(p == y_pred, grad / p, 0.0))
 
     @staticmethod
     def _share(xp: Namespace, target: Array, ignored: int, like: Array) -> Array:
@@ -291,7 +319,7 @@ class CategoricalCrossentropy(_Categorical):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.CrossEntropyLoss`; and for sample weights not of the shape of the
+        As for `array_losses.CrossEntropyLoss`; and for sample weights that do not broadcast to the
         losses.
 
     Examples
@@ -393,7 +421,7 @@ class SparseCategoricalCrossentropy(_Categorical):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.CrossEntropyLoss`; and for sample weights not of the shape of the
+        As for `array_losses.CrossEntropyLoss`; and for sample weights that do not broadcast to the
         losses.
 
     Notes
@@ -441,7 +469,7 @@ class _Binary(_Loss):
             logits = xp.clip(y_pred, min=_EPSILON, max=1.0 - _EPSILON)
         inside = logits == y_pred
         losses = tuple([n for i, n in enumerate(y_pred.shape) if i != axis])
-        weights = _weights(sample_weight, losses)
+        weights, repeats = _weights(xp, sample_weight, losses, y_pred)
         if weights is not None:
             weights = xp.expand_dims(weights, axis=axis)
         by_weight = given["reduction"] == "mean_with_sample_weight" and weights is not None
@@ -456,7 +484,7 @@ class _Binary(_Loss):
         if self.ours == "sum":
             return said.scaled(1.0 / y_pred.shape[axis])
         if self.ours == "mean":
-            return said
+            return said.scaled(repeats) if by_weight else said
         return said.reshaped(lambda x: xp.mean(x, axis=axis))
 
 
@@ -479,7 +507,7 @@ class BinaryCrossentropy(_Binary):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.CrossEntropyLoss`; and for sample weights not of the shape of the
+        As for `array_losses.CrossEntropyLoss`; and for sample weights that do not broadcast to the
         losses.
 
     Examples
@@ -524,7 +552,7 @@ class BinaryFocalCrossentropy(_Binary):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; and for sample weights not of the shape of the losses.
+        As for `array_losses.FocalLoss`; and for sample weights that do not broadcast to the losses.
 
     Notes
     -----

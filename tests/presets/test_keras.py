@@ -33,9 +33,19 @@ def compare(name, options, arrays):
     )
 
 
-def weighted(data, options, arrays, shape, *, weigh):
-    """The arrays, and sample weights of the shape of the losses or none."""
-    return [*arrays, data.rng.uniform(0.5, 2.0, size=shape)] if weigh else arrays
+WEIGHED = st.sampled_from([None, "each", "column", "one axis", "number"])
+
+
+def weighted(data, options, arrays, shape, weigh):
+    """The arrays, and sample weights of a shape that fits that of the losses, or none."""
+    if weigh is None:
+        return arrays
+    if weigh == "column" and len(shape) == 1:
+        weigh = "each"  # Keras gives the losses themselves a column
+    if options.get("ignore_class"):
+        weigh = "each"  # Keras multiplies them by the mask in place
+    made = {"each": shape, "column": (*shape, 1), "one axis": shape[-1:], "number": ()}[weigh]
+    return [*arrays, np.asarray(data.rng.uniform(0.5, 2.0, size=made))]
 
 
 @MANY
@@ -46,13 +56,17 @@ def weighted(data, options, arrays, shape, *, weigh):
     some(reduction=REDUCTIONS, axis=[None, (0, 1), (1, 2), 1, -1]),
     some(alpha=[0.3, 1.0], beta=[0.7, 1.0]),
     st.booleans(),
+    WEIGHED,
 )
-def test_overlap_losses(seed, shape, name, options, tversky, soft):
+def test_overlap_losses(seed, shape, name, options, tversky, soft, weigh):
     data = Data(seed)
     full = (2, *shape, 3)
     options |= tversky if name == "Tversky" else {}
     target = data.probabilities(*full) if soft else data.bits(*full)
-    compare(name, options, [target, data.probabilities(*full)])
+    if options.get("axis") is not None or options.get("reduction", "sum") in {"none", None}:
+        weigh = None
+    arrays = [target, data.probabilities(*full)]
+    compare(name, options, weighted(data, options, arrays, (2, 4), weigh))
 
 
 @MANY
@@ -67,7 +81,7 @@ def test_overlap_losses(seed, shape, name, options, tversky, soft):
         reduction=REDUCTIONS,
     ),
     some(alpha=[0.25, 1.0, "each"], gamma=[0.0, 0.5, 2.0, 3.7]),
-    st.booleans(),
+    WEIGHED,
 )
 def test_categorical_losses(seed, shape, name, options, focal, weigh):
     data = Data(seed)
@@ -83,7 +97,7 @@ def test_categorical_losses(seed, shape, name, options, focal, weigh):
     y_pred = data.logits(*full) if options.get("from_logits") else data.probabilities(*full)
     y_true = data.distribution(*full, axis=axis)
     pixels = tuple(n for i, n in enumerate(full) if i != axis % len(full))
-    compare(name, options, weighted(data, options, [y_true, y_pred], pixels, weigh=weigh))
+    compare(name, options, weighted(data, options, [y_true, y_pred], pixels, weigh))
 
 
 @MANY
@@ -96,7 +110,7 @@ def test_categorical_losses(seed, shape, name, options, focal, weigh):
         axis=[-1, 1],
         reduction=REDUCTIONS,
     ),
-    st.booleans(),
+    WEIGHED,
     st.booleans(),
 )
 def test_sparse_categorical_crossentropy(seed, shape, options, weigh, last):
@@ -113,7 +127,7 @@ def test_sparse_categorical_crossentropy(seed, shape, options, weigh, last):
     compare(
         "SparseCategoricalCrossentropy",
         options,
-        weighted(data, options, arrays, pixels, weigh=weigh),
+        weighted(data, options, arrays, pixels, weigh),
     )
 
 
@@ -125,7 +139,7 @@ def test_sparse_categorical_crossentropy(seed, shape, options, weigh, last):
     some(from_logits=[True, False], axis=[-1, 1], reduction=REDUCTIONS),
     some(apply_class_balancing=[True, False], alpha=[0.25, 1.0], gamma=[0.0, 0.5, 2.0, 3.7]),
     st.sampled_from([0.0, 0.1]),
-    st.booleans(),
+    WEIGHED,
     st.booleans(),
 )
 def test_binary_losses(seed, shape, name, options, focal, smoothing, weigh, soft):
@@ -138,7 +152,7 @@ def test_binary_losses(seed, shape, name, options, focal, smoothing, weigh, soft
     y_true = data.probabilities(*full) if soft else y_true
     y_pred = data.logits(*full) if options.get("from_logits") else data.probabilities(*full)
     losses = tuple(n for i, n in enumerate(full) if i != axis % len(full))
-    compare(name, options, weighted(data, options, [y_true, y_pred], losses, weigh=weigh))
+    compare(name, options, weighted(data, options, [y_true, y_pred], losses, weigh))
 
 
 @pytest.mark.parametrize("name", ["Dice", "BinaryCrossentropy"])
@@ -159,7 +173,11 @@ def test_a_last_axis_of_one(name, which):
             lambda: presets.BinaryCrossentropy()(
                 np.zeros((2, 3)), np.full((2, 3), 0.5), np.ones(3)
             ),
-            "`sample_weight` must have the shape of the losses",
+            "`sample_weight` must broadcast to the shape of the losses",
+        ),
+        (
+            lambda: presets.Dice(axis=1)(np.zeros((2, 3)), np.full((2, 3), 0.5), np.ones(2)),
+            "`sample_weight` must be None where",
         ),
     ],
 )
