@@ -33,7 +33,8 @@ def elementwise(
     criterion : Criterion
         With the activation "sigmoid" or None, no `ignore_index` and no numbers a class.
     logits, target : array
-        Of one shape, to which the weights are broadcast.
+        Of one shape, to which the weights are broadcast. With `pos_weight` the criterion must not
+        make a joint outcome of a soft target.
     weight, pos_weight : number or array, optional
         Factors of the element, and of its positive term.
     hidden : bool array, optional
@@ -42,7 +43,9 @@ def elementwise(
     shape = logits.shape
     if hidden is not None:
         target = xp.where(hidden, xp.zeros_like(target), target)
-    if pos_weight is not None:
+    if pos_weight is None:
+        target = arrays.hard_if_it_is(xp, target)
+    else:
         # -[w q log p + (1 - q) log(1 - p)] is the loss of the target w q / (w q + 1 - q), weighted.
         target = arrays.as_floating(xp, target, logits)
         positive = target * arrays.as_floating(xp, pos_weight, logits)

@@ -584,7 +584,7 @@ class BinaryFocalCrossentropy(_Binary):
         target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
         return self.of(
             al.FocalLoss,
-            arrays.hard_if_it_is(xp, target),
+            target,
             y_pred,
             sample_weight,
             gamma=self.gamma,

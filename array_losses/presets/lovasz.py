@@ -84,6 +84,9 @@ def lovasz_softmax(
     weights = None
     if named:
         kept = [int(one) for one in classes]
+        if any(not 0 <= one < probas.shape[1] for one in kept):
+            msg = f"`classes` must hold numbers from 0 to {probas.shape[1] - 1}, got {kept}."
+            raise ValueError(msg)
         weights = [float(kept.count(number)) for number in range(probas.shape[1])]
     criterion = al.LovaszSoftmaxLoss(
         activation=None,

@@ -44,10 +44,14 @@ def activation_of(mode: Mode, *, from_logits: bool) -> Activation:
 def weights_of(
     classes: Sequence[int] | Array | None, class_weights: Sequence[float] | None, num_classes: int
 ) -> tuple[float, ...] | None:
-    """Return the class weights of a loss that keeps some classes."""
+    """Return the class weights of a loss that keeps some classes, counted from either end."""
     if classes is None:
         return None if class_weights is None else tuple(class_weights)
-    kept = Counter(int(one) % num_classes for one in arrays.numbers(classes) or ())
+    numbers = [int(one) for one in arrays.numbers(classes) or ()]
+    if any(not -num_classes <= one < num_classes for one in numbers):
+        msg = f"`classes` must be from {-num_classes} to {num_classes - 1}, got {numbers}."
+        raise ValueError(msg)
+    kept = Counter(one % num_classes for one in numbers)
     weights = class_weights or (1.0,) * num_classes
     return tuple(kept[number] * one for number, one in enumerate(weights))
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, is_integer, namespace_of
+from array_losses.core.options import for_classes
 from array_losses.losses.base import Activation
 from array_losses.presets import arrays, torch
 from array_losses.presets.elementwise import elementwise
@@ -436,10 +437,12 @@ class FocalLoss(Preset):
                 weights = ~hidden
                 target = xp.where(hidden, xp.zeros_like(target), target)
             target = arrays.one_hot_checked(xp, target, classes)
-        target = arrays.hard_if_it_is(xp, target)
         without = not self.include_background and classes > 1
         logits = input[:, 1:, ...] if without else input
         target = target[:, 1:, ...] if without else target
+        for name in ("alpha", "weight"):
+            if isinstance(getattr(self, name), tuple):
+                for_classes(name, getattr(self, name), logits.shape[1])
         if self.use_softmax:
             said = self._softmax(xp, logits, target, weights, labelled=labelled)
         else:
@@ -698,7 +701,9 @@ class DiceFocalLoss(Preset):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self.keep(weight=arrays.number_or_numbers(self.weight))
+        self.keep(
+            weight=arrays.number_or_numbers(self.weight), reduction=_reduction(self.reduction)
+        )
         _check_lambdas(lambda_dice=self.lambda_dice, lambda_focal=self.lambda_focal)
         self.dice, self.focal  # noqa: B018 - their options are checked when they are made
 

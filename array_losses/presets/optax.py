@@ -96,7 +96,7 @@ def sigmoid_focal_loss(
     criterion = al.FocalLoss(
         activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma, soft="arithmetic"
     )
-    return elementwise(xp, criterion, logits, arrays.hard_if_it_is(xp, labels))
+    return elementwise(xp, criterion, logits, labels)
 
 
 @preset_function

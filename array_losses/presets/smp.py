@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.core.options import for_classes
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
 from array_losses.presets.elementwise import elementwise
@@ -312,7 +313,7 @@ class FocalLoss(Preset):
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
         of_labels = self.mode == "multiclass"
         if not of_labels:
-            y_true = arrays.hard_if_it_is(xp, xp.reshape(y_true, y_pred.shape), self.ignore_index)
+            y_true = xp.reshape(y_true, y_pred.shape)
         if self.from_logits:
             return self._of(xp, y_pred, y_true)
         kept = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
@@ -333,7 +334,7 @@ class FocalLoss(Preset):
             )
             said = seen.translation(weighted)
         else:
-            weights = self.class_weights
+            weights = None if self.class_weights is None else self._weights(x)
             weight = None if weights is None else arrays.along_axis(xp, weights, x)
             said = elementwise(xp, criterion, x, y_true, weight=weight, hidden=hidden)
         if over == "none":
@@ -376,8 +377,8 @@ class FocalLoss(Preset):
 
     def _weights(self, x: Array) -> tuple[float, ...]:
         """Return the weights of the classes in their mean."""
-        weights: tuple[float, ...] | None = self.class_weights
-        return weights or (1.0,) * (1 if self.mode == "binary" else x.shape[1])
+        weights = 1.0 if self.class_weights is None else self.class_weights
+        return for_classes("class_weights", weights, 1 if self.mode == "binary" else x.shape[1])
 
     def _per_pixel(self, xp: Namespace, x: Array, hidden: Array | None) -> Any:
         """Return by what the sum over the pixels of a class is multiplied."""

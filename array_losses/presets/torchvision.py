@@ -5,7 +5,6 @@ from __future__ import annotations
 import array_losses as al
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.losses.base import Reduction
-from array_losses.presets import arrays
 from array_losses.presets.elementwise import elementwise
 from array_losses.presets.translation import Said, preset_function
 
@@ -60,4 +59,4 @@ def sigmoid_focal_loss(
         soft="arithmetic",
         reduction=reduction,
     )
-    return elementwise(xp, criterion, inputs, arrays.hard_if_it_is(xp, targets))
+    return elementwise(xp, criterion, inputs, targets)

@@ -124,7 +124,18 @@ PRESETS = {
     "nnunet-bce": (nnunet.DC_and_BCE_loss({}, {}, use_ignore_label=True), (LOGITS[:, :2], BITS)),
     "kornia-hinge": (kornia.LovaszHingeLoss(), (LOGITS[:, :1], CLEAN // 2)),
 }
-COMPILED = ("torch-labels", "kornia-macro", "monai-ce", "smp-focal", "nnunet-ce", "keras-sparse")
+COMPILED = (
+    "torch-labels",
+    "torch-binary",
+    "kornia-macro",
+    "monai-ce",
+    "monai-soft",
+    "smp-focal",
+    "smp-normalized",
+    "toolbelt-soft",
+    "nnunet-ce",
+    "keras-sparse",
+)
 SORTS = ("lovasz", "hinge")
 
 

@@ -119,6 +119,10 @@ def test_classes_are_checked():
         presets.lovasz_softmax(
             data.distribution(1, 2, 2, 3), data.labels(2, 1, 2, 3), classes="some"
         )
+    with pytest.raises(ValueError, match="`classes` must hold numbers from 0 to 1"):
+        presets.lovasz_softmax(
+            data.distribution(1, 2, 2, 3), data.labels(2, 1, 2, 3), classes=[0, 2]
+        )
 
 
 def test_oddity_of_an_image_ignored_whole():

@@ -30,23 +30,40 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "name"), [one for one in NAMES if one[0] in HOMES])
-def test_options_are_those_of_the_library(source, name):
+def both(source, name):
+    """The preset and what it stands for."""
     for one in BARE:
         packages.bare(one)
-    for home in HOMES[source]:
-        if home.startswith("pytorch_toolbelt"):
-            pytest.importorskip("tests.presets.test_toolbelt")
-        module = packages.load(home)
-        if hasattr(module, name):
-            theirs = getattr(module, name)
-    mine = getattr(importlib.import_module(f"array_losses.presets.{source}"), name)
-    mine, theirs = (inspect.signature(one).parameters for one in (mine, theirs))
+    if source == "toolbelt":
+        pytest.importorskip("tests.presets.test_toolbelt")  # what its modules import is made there
+    modules = [packages.load(home) for home in HOMES[source]]
+    theirs = next(getattr(module, name) for module in modules if hasattr(module, name))
+    return getattr(importlib.import_module(f"array_losses.presets.{source}"), name), theirs
+
+
+each_in_a_library = pytest.mark.parametrize(
+    ("source", "name"), [one for one in NAMES if one[0] in HOMES]
+)
+
+
+@each_in_a_library
+def test_options_are_those_of_the_library(source, name):
+    mine, theirs = (inspect.signature(one).parameters for one in both(source, name))
     assert list(mine) == list(theirs)
     for option in mine:
         assert mine[option].kind == theirs[option].kind
         default = theirs[option].default
         assert mine[option].default == getattr(default, "value", default), option
+
+
+@each_in_a_library
+def test_arrays_are_those_of_the_library(source, name):
+    """A loss object is called with the library's arrays, by its names and in its order."""
+    mine, theirs = both(source, name)
+    if inspect.isclass(mine):
+        theirs = theirs.__call__ if source == "keras" else theirs.forward
+        mine, theirs = (inspect.signature(one).parameters for one in (mine.translate, theirs))
+        assert list(mine) == list(theirs)
 
 
 @pytest.mark.parametrize(("source", "name"), NAMES)

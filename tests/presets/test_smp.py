@@ -218,6 +218,21 @@ def test_options_are_compared_by_value():
             for one in ("none", None, "batchwise_mean")
         ],
         (lambda: presets.LovaszLoss("multi"), "`mode` must be"),
+        (
+            lambda: presets.DiceLoss("multiclass", [0, 3])(
+                np.zeros((1, 3, 4)), np.zeros((1, 4), dtype=int)
+            ),
+            "`classes` must be from -3 to 2",
+        ),
+        *[
+            (
+                lambda options=options: presets.FocalLoss(class_weights=[1.0, 2.0], **options)(
+                    np.zeros((1, 3, 4)), np.zeros((1, 3, 4))
+                ),
+                "`class_weights` must hold one number a class",
+            )
+            for options in ({"mode": "multilabel"}, {"mode": "multilabel", "normalized": True})
+        ],
     ],
 )
 def test_what_cannot_be_said_is_an_error(make, message):
@@ -306,6 +321,12 @@ def test_departure_of_ignored_elements_in_a_map():
     assert not mine[~counted].any()
     what = '`FocalLoss("binary", ignore_index=255, reduction="none")`, the shape'
     check_row("smp", what, *(str(tuple(x.shape)) for x in (theirs, mine)))
+
+
+def test_departure_of_eps_in_log_loss():
+    arrays = np.full((1, 1, 4, 5), -800.0), np.ones((1, 1, 4, 5))
+    theirs, mine = both("DiceLoss", arrays, mode="binary", log_loss=True)
+    check_row("smp", "`DiceLoss(log_loss=True)`, nothing overlaps", theirs, mine)
 
 
 def test_departure_of_certain_pixels_in_normalized_focal():
