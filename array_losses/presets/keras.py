@@ -54,13 +54,13 @@ class _Loss(Preset):
         return "sum" if given == "sum" else "mean"
 
 
-def _same_rank(y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-    """Return both without a last axis of 1 that the other has not."""
+def _as_ranked(y_true: Array, y_pred: Array) -> Array:
+    """Return the target without a last axis of 1 that the prediction has not, or with it."""
     if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
-        y_true = y_true[..., 0]
-    elif y_pred.ndim == y_true.ndim + 1 and y_pred.shape[-1] == 1:
-        y_true = y_true[..., None]
-    return y_true, y_pred
+        return y_true[..., 0]
+    if y_pred.ndim == y_true.ndim + 1 and y_pred.shape[-1] == 1:
+        return y_true[..., None]
+    return y_true
 
 
 def _weights(
@@ -92,7 +92,7 @@ class _Overlap(_Loss):
     ) -> Said:
         """Return one of our losses: the axes that stay are images."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        y_true, y_pred = _same_rank(y_true, y_pred)
+        y_true = _as_ranked(y_true, y_pred)
         if tuple(y_true.shape) != tuple(y_pred.shape):
             msg = (
                 f"`y_true` must have the shape of `y_pred`, {tuple(y_pred.shape)}, got "
@@ -364,9 +364,11 @@ class CategoricalFocalCrossentropy(_Categorical):
 
     Notes
     -----
-    Odd in Keras, and the same here: a number as `alpha` only scales the loss. Different here: with
-    logits nothing is clipped, so a wrong logit of 40 has its loss and its gradient; in Keras the
-    loss ends at 16.118 and the gradient is 0.
+    Odd in Keras, and the same here: a number as `alpha` only scales the loss, and label smoothing
+    counts the last axis, whichever `axis` is. Different here: `alpha` as a list belongs to the
+    classes on any `axis` (in Keras to the last axis); with logits nothing is clipped, so a wrong
+    logit of 40 has its loss and its gradient; in Keras the loss ends at 16.118 and the gradient is
+    0.
 
     Examples
     --------
@@ -462,7 +464,7 @@ class _Binary(_Loss):
     ) -> Said:
         """Return one of our losses of single elements."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        y_true, y_pred = _same_rank(y_true, y_pred)
+        y_true = _as_ranked(y_true, y_pred)
         given = self.options()
         axis, logits = given["axis"] % y_pred.ndim, y_pred
         if not given["from_logits"]:

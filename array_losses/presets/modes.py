@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from array_losses.core.namespace import Array, Namespace, is_real_floating, namespace_of
+from array_losses.core.namespace import Array, is_real_floating, namespace_of
 from array_losses.losses.base import Activation, Criterion
 from array_losses.presets import arrays
 from array_losses.presets.translation import Translation
@@ -60,7 +60,6 @@ def weights_of(
 class Reading:
     """The arrays of a call, all spatial axes as one: (images, classes, pixels)."""
 
-    xp: Namespace
     logits: Array
     target: Array
     pixel_weights: Array | None
@@ -90,14 +89,12 @@ def read(mode: Mode, y_pred: Array, y_true: Array, ignore_index: int | None) -> 
 
     if mode == "multiclass":
         target = arrays.as_labels(xp, xp.reshape(y_true, (images, -1)))
-        return Reading(xp, logits, target, None, ignore_index, back)
+        return Reading(logits, target, None, ignore_index, back)
     target = xp.reshape(y_true, (images, classes, -1))
     if ignore_index is None or not is_real_floating(xp, target.dtype):
-        return Reading(xp, logits, target, None, ignore_index, back)
+        return Reading(logits, target, None, ignore_index, back)
     if mode == "multilabel":
-        return Reading(
-            xp, logits, arrays.as_hard(xp, target, ignore_index), None, ignore_index, back
-        )
+        return Reading(logits, arrays.as_hard(xp, target, ignore_index), None, ignore_index, back)
     hidden = target == float(ignore_index)
     target = xp.where(hidden, xp.zeros_like(target), target)
-    return Reading(xp, logits, target, ~hidden[:, 0, :], None, back)
+    return Reading(logits, target, ~hidden[:, 0, :], None, back)

@@ -76,9 +76,9 @@ def _activation(*, sigmoid: bool, softmax: bool, classes: int) -> Activation:
     return "softmax" if softmax and classes > 1 else None
 
 
-def _reduction(reduction: Any) -> Any:
-    """Return MONAI's reduction, a text or its enumeration, as a text."""
-    return getattr(reduction, "value", reduction)
+def _text(choice: Any) -> Any:
+    """Return a choice that MONAI takes as a text or as a member of an enumeration, as a text."""
+    return getattr(choice, "value", choice)
 
 
 def _unknown_slope(_: Array) -> Array:
@@ -107,7 +107,7 @@ class _OverlapLoss(Preset):
         if self.sigmoid + self.softmax + (self.other_act is not None) > 1:
             msg = "Only one of `sigmoid`, `softmax` and `other_act` must be given."
             raise ValueError(msg)
-        self.keep(reduction=_reduction(self.options()["reduction"]))
+        self.keep(reduction=_text(self.options()["reduction"]))
 
     def shared(self, classes: int) -> dict[str, Any]:
         """Return the options that ours have in common."""
@@ -340,7 +340,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        self.keep(w_type=_reduction(self.w_type))
+        self.keep(w_type=_text(self.w_type))
 
     def translate(self, input: Array, target: Array) -> Translation:
         """Return our loss with the arrays that it is to see."""
@@ -419,7 +419,7 @@ class FocalLoss(Preset):
         self.keep(
             alpha=arrays.number_or_numbers(self.alpha),
             weight=arrays.number_or_numbers(self.weight),
-            reduction=_reduction(self.reduction),
+            reduction=_text(self.reduction),
         )
         if self.reduction not in {"mean", "sum", "none"}:
             msg = f'`reduction` must be "mean", "sum" or "none", got {self.reduction!r}.'
@@ -601,7 +601,7 @@ class DiceCELoss(Preset):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self.keep(weight=arrays.numbers(self.weight), reduction=_reduction(self.reduction))
+        self.keep(weight=arrays.numbers(self.weight), reduction=_text(self.reduction))
         if self.reduction not in {"mean", "sum"}:
             msg = f'`reduction` must be "mean" or "sum", got {self.reduction!r}.'
             raise ValueError(msg)
@@ -701,9 +701,7 @@ class DiceFocalLoss(Preset):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self.keep(
-            weight=arrays.number_or_numbers(self.weight), reduction=_reduction(self.reduction)
-        )
+        self.keep(weight=arrays.number_or_numbers(self.weight), reduction=_text(self.reduction))
         _check_lambdas(lambda_dice=self.lambda_dice, lambda_focal=self.lambda_focal)
         self.dice, self.focal  # noqa: B018 - their options are checked when they are made
 

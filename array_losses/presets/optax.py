@@ -331,6 +331,9 @@ def dice_loss(
     >>> optax.dice_loss(p, np.eye(2)[[[0, 0, 1]]], apply_softmax=False).round(6)
     array([0.10101])
     """
+    if reduction not in {"mean", "sum", "none"}:
+        msg = f'`reduction` must be "mean", "sum" or "none", got {reduction!r}.'
+        raise ValueError(msg)
     xp = namespace_of(predictions=predictions, targets=targets)
     if predictions.ndim == targets.ndim - 1:
         predictions = predictions[..., None]
@@ -376,9 +379,6 @@ def dice_loss(
             return losses
         return (xp.mean if reduction == "mean" else xp.sum)(losses, axis=-1)
 
-    if reduction not in {"mean", "sum", "none"}:
-        msg = f'`reduction` must be "mean", "sum" or "none", got {reduction!r}.'
-        raise ValueError(msg)
     return Translation(criterion, arranged(predictions), arranged(targets), reshape=reduced)
 
 

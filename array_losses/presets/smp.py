@@ -112,7 +112,8 @@ class DiceLoss(_OverlapLoss):
     Odd in smp, and the same here: the loss of a class without a pixel in the batch is 0 and counts
     in the mean, so that the loss depends on how many classes happen to be absent, and false
     positives of such a class cost nothing. `array_losses.DiceLoss` leaves it out; with
-    ``absent="keep"`` it counts. And smooth = 1 is 2 beside 2T.
+    ``absent="keep"`` it counts. And smooth = 1 is 2 beside 2T. Different here: with `log_loss` a
+    coefficient is raised to 1e-30, not to `eps`.
 
     Examples
     --------

@@ -96,7 +96,8 @@ class DiceLoss(_OverlapLoss):
     -----
     Odd in pytorch-toolbelt, and the same here: the loss of a class without a pixel in the batch is
     0 and counts in the mean; `array_losses.DiceLoss` leaves it out. And a soft target does not have
-    its minimum at itself; ours has.
+    its minimum at itself; ours has. Different here: with `log_loss` a coefficient is raised to
+    1e-30, not to `eps`.
 
     Examples
     --------

@@ -221,6 +221,19 @@ def test_oddity_of_alpha():
     check_row("keras", "`CategoricalFocalCrossentropy()`, no `alpha`", theirs, mine)
 
 
+def test_departure_of_alpha_on_another_axis():
+    data = Data(58)
+    labels, p = data.labels(3, 2, 3), data.distribution(2, 3, 3)
+    one_hot = np.moveaxis(np.eye(3)[labels], -1, 1)
+    options = {"alpha": [0.5, 1.0, 2.0], "axis": 1}
+    theirs = keras.losses.CategoricalFocalCrossentropy(**options)(one_hot, torch.from_numpy(p))
+    mine = presets.CategoricalFocalCrossentropy(**options)(one_hot, p)
+    last = [np.moveaxis(x, 1, -1) for x in (one_hot, p)]
+    expected = agreed("CategoricalFocalCrossentropy", last, alpha=options["alpha"])
+    assert mine == pytest.approx(float(expected))
+    check_row("keras", "`CategoricalFocalCrossentropy(alpha=[...], axis=1)`", theirs, mine)
+
+
 def test_departure_at_saturation():
     y_true, y_pred = np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 40.0]])
     options = {"from_logits": True, "alpha": 1.0}

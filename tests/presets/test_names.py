@@ -34,8 +34,8 @@ def both(source, name):
     """The preset and what it stands for."""
     for one in BARE:
         packages.bare(one)
-    if source == "toolbelt":
-        pytest.importorskip("tests.presets.test_toolbelt")  # what its modules import is made there
+    if source in {"toolbelt", "keras"}:
+        pytest.importorskip(f"tests.presets.test_{source}")  # what they need is made there
     modules = [packages.load(home) for home in HOMES[source]]
     theirs = next(getattr(module, name) for module in modules if hasattr(module, name))
     return getattr(importlib.import_module(f"array_losses.presets.{source}"), name), theirs
