@@ -29,10 +29,16 @@ TABLE = {
         HARD,
     ),
     "soft": (al.FocalLoss(activation="sigmoid", gamma=1.5) + al.JaccardLoss(power=2), SOFT),
+    "joint": (
+        al.FocalLoss(activation="sigmoid", gamma=1.5, soft="arithmetic", normalize="focal")
+        + al.FocalLoss(activation="sigmoid", gamma=0.5, soft="geometric")
+        + al.FocalLoss(activation="sigmoid", alpha=0.3, soft="log_odds"),
+        SOFT,
+    ),
 }
 # Of each kind one, and the sums, where every entry must be compiled for long.
 FEW = ["cross_entropy", "lovasz_softmax", "sum", "soft"]
-SMOOTH = ["focal", "sum", "soft"]
+SMOOTH = ["focal", "sum", "soft", "joint"]
 
 each_entry = pytest.mark.parametrize(("loss", "data"), TABLE.values(), ids=TABLE)
 few_entries = pytest.mark.parametrize(("loss", "data"), [TABLE[name] for name in FEW], ids=FEW)
