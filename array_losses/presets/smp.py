@@ -313,8 +313,7 @@ class FocalLoss(Preset):
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
         of_labels = self.mode == "multiclass"
-        if not of_labels:
-            y_true = xp.reshape(y_true, y_pred.shape)
+        y_true = arrays.as_labels(xp, y_true) if of_labels else xp.reshape(y_true, y_pred.shape)
         if self.from_logits:
             return self._of(xp, y_pred, y_true)
         kept = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)

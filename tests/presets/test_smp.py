@@ -306,6 +306,13 @@ def test_oddity_of_soft_targets_in_focal():
     check_row("smp", what, theirs, mine)
 
 
+@pytest.mark.parametrize("normalized", [True, False])
+def test_labels_may_be_floats(normalized):
+    logits, labels = arrays_of(Data(27), "multiclass", (4, 5), ignored=255)
+    preset = presets.FocalLoss("multiclass", ignore_index=255, normalized=normalized)
+    assert preset(logits, labels.astype(np.float32)) == preset(logits, labels)
+
+
 def test_normalized_focal_checks_labels():
     with pytest.raises(ValueError, match="`target` must hold integers"):
         presets.FocalLoss("multiclass", normalized=True)(np.zeros((1, 3, 4)), np.full((1, 4), 3))
