@@ -7,7 +7,7 @@ from collections.abc import Callable
 from array_losses.core import labels
 from array_losses.core.block import Block, View
 from array_losses.core.labels import Labels
-from array_losses.core.namespace import Array, Namespace, is_bool
+from array_losses.core.namespace import Array, Namespace, device, is_bool
 
 __all__ = ["Counted", "check_probabilities"]
 
@@ -80,17 +80,26 @@ class Counted:
         weights = None if pixel_weights is None else pixel_weights[:, None, :]
         if not look or labels.check(xp, target, highest, ignore, weights):
             hidden = labels.ignored(xp, target, ignore)
+            bad = labels.outside(xp, target, highest)
             if hidden is not None:
                 self._count_only(~hidden)
-                target = target * xp.astype(~hidden, target.dtype)
-            bad = labels.outside(xp, target, highest)
+                bad = bad & ~hidden
             if not look:
-                self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
-            target = target * xp.astype(~bad, target.dtype)
+                self._replaced.append(self._spoiling(bad))
+            if not self._traced:  # Comparisons need no replacement, indices do.
+                unfit = bad if hidden is None else bad | hidden
+                target = target * xp.astype(~unfit, target.dtype)
         if labelled and num_classes > 1:
             self.classes = Labels(xp, target, num_classes, traced=self._traced)
         else:
             self.target = target == 1
+
+    def _spoiling(self, bad: Array) -> Callable[[Array], Array]:
+        """Return what makes logits NaN: by a sum, whose derivative costs nothing."""
+        xp, dtype = self.xp, self._block.dtype
+        zero = xp.zeros(bad.shape, dtype=dtype, device=device(bad))
+        nan = xp.where(bad, float("nan"), zero)
+        return lambda z: z + nan
 
     def _read_weights(self, pixel_weights: Array | None) -> None:
         xp, dtype = self.xp, self._block.dtype

@@ -32,6 +32,7 @@ __all__ = [
     "is_real_floating",
     "is_torch_namespace",
     "namespace_of",
+    "near_constant",
     "per_class",
     "wide_dtype",
     "writes_by_index",
@@ -114,6 +115,15 @@ def default_dtype(xp: Namespace, on: Any) -> DType:
 def per_class(xp: Namespace, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
     """Return one number a class as an array that broadcasts over (images, classes, pixels)."""
     return xp.asarray(list(values), dtype=dtype, device=on)[None, :, None]
+
+
+def near_constant(xp: Namespace, x: Array) -> Array:
+    """Return a number at most 1 below `x` through which no derivative goes.
+
+    floor is flat, which the compiler of JAX makes use of. That of PyTorch would go all the way back
+    and multiply by 0.
+    """
+    return x.detach() if is_torch_namespace(xp) else xp.floor(x)
 
 
 def writes_by_index(xp: Namespace) -> bool:

@@ -142,8 +142,8 @@ class Pixels:
     def _follow_what_is_so(self) -> Activation:
         if self.labels is None:
             return self.flipped(self.sign)
-        if isinstance(self.activation, traced.Softmax):
-            return traced.LabelledSoftmax(self.activation, self.labels)
+        if self.view.activation == "softmax":
+            return traced.LabelledSoftmax(self.xp, self.logits, self.labels)
         return hard.LabelledProbabilities(self.xp, self.logits, self.labels)
 
     @property
@@ -201,9 +201,13 @@ class Pixels:
         if not self.traced:
             sums = self.hard_view.confusion(self.weights)
             return tuple(one if per_image else xp.sum(one, axis=0)[None, :] for one in sums)
-        p, not_p = self.activation.p, self.activation.not_p
-        there, inside = self.target, xp.where(self.target, p, 0.0)
-        pieces = (inside, xp.where(there, 0.0, p), xp.where(there, not_p, 0.0))
+        there = self.target
+        if isinstance(self.so, traced.LabelledSoftmax):
+            p, not_p, outside = self.so.p, self.so.not_p, self.so.p_others
+        else:
+            p, not_p = self.activation.p, self.activation.not_p
+            outside = xp.where(there, 0.0, p)
+        pieces = (xp.where(there, p, 0.0), outside, xp.where(there, not_p, 0.0))
         return tuple(self.sum(piece, per_image=per_image) for piece in pieces)
 
     def counts(self, *, by_class: bool) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array_losses.core.activations import Activation
 from array_losses.core.labels import Labels
-from array_losses.core.namespace import Array, Namespace, device
+from array_losses.core.namespace import Array, Namespace, device, near_constant
 
 __all__ = ["LabelledSoftmax", "Sigmoid", "Softmax"]
 
@@ -45,25 +45,6 @@ class Softmax(Activation):
         return self.shifted - self.xp.log1p(self.others)
 
 
-class LabelledSoftmax(Activation):
-    """The labelled class of a softmax, with only that class computed."""
-
-    def __init__(self, every: Softmax, labels: Labels) -> None:
-        super().__init__(every.xp, every.logits)
-        self._every = every
-        self._labels = labels
-        self._exp = labels.pick(every.exp)
-
-    def _make_p(self) -> Array:
-        return self._exp / self._every.total
-
-    def _make_not_p(self) -> Array:
-        return (self._every.others + (1.0 - self._exp)) / self._every.total
-
-    def _make_log_p(self) -> Array:
-        return self._labels.pick(self._every.shifted) - self.xp.log1p(self._every.others)
-
-
 class Sigmoid(Activation):
     """Each class for itself: p = 1 / (1 + exp(-z)), from exp(-|z|) so that nothing overflows.
 
@@ -86,3 +67,27 @@ class Sigmoid(Activation):
 
     def _make_log_p(self) -> Array:
         return self._low - self.xp.log1p(self._exp)
+
+
+class LabelledSoftmax(Sigmoid):
+    """The labelled class of a softmax, from the distance of its logit to all the others.
+
+    With L = log sum exp(z_j) over the classes j other than the label y, p_y = sigmoid(z_y - L).
+    """
+
+    def __init__(self, xp: Namespace, logits: Array, labels: Labels) -> None:
+        apart = xp.where(labels.equal, -float("inf"), logits)
+        # Any number near the largest serves, if there is one: then the total is at least 1.
+        near = near_constant(xp, xp.max(apart, axis=1, keepdims=True))
+        near = xp.where(near == -float("inf"), 0.0, near)
+        self._exp_others = xp.exp(apart - near)
+        total = xp.sum(self._exp_others, axis=1, keepdims=True)
+        alone = total == 0.0
+        self._total = xp.where(alone, 1.0, total)
+        log_others = xp.where(alone, -float("inf"), near + xp.log(self._total))
+        super().__init__(xp, labels.pick(logits) - log_others)
+
+    @property
+    def p_others(self) -> Array:
+        """The probability of each class but the labelled one, which has 0 here."""
+        return self._exp_others * (self.not_p / self._total)
