@@ -35,6 +35,7 @@ _SHORT = {"ce": "CE", "lovasz": "Lovász", "hinge": "hinge"}  # in sums
 _DEFAULT = (*_LOSSES, "ce+dice", "focal+dice", "ce+lovasz", "ce+0.5*hinge")
 _TERM = re.compile(r"(?:([0-9]*\.?[0-9]+)\*)?([a-z]+)")
 _PACKAGES = ("numpy", "scipy", "matplotlib", "rich")
+_PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _READERS = {".nii": "nibabel", ".gz": "nibabel", ".png": "PIL", ".tif": "tifffile"}
 
 
@@ -87,10 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("what to write")
     output.add_argument(
         "--output",
-        type=_writable,
+        type=_picture,
         default=Path("compare.png"),
         metavar="FILE",
-        help="the picture, a PNG; default: %(default)s",
+        help="the picture: PNG, JPEG, PDF or SVG, by its ending; default: %(default)s",
     )
     output.add_argument("--json", type=_writable, metavar="FILE", help="write the numbers as well")
     output.add_argument("--markdown", action="store_true", help="print the table in Markdown")
@@ -226,6 +227,14 @@ def _integer(text: str, lowest: int) -> int:
         msg = f"expected an integer, {lowest} or more, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _picture(text: str) -> Path:
+    path = _writable(text)
+    if path.suffix.lower() not in _PICTURES:
+        msg = f"expected a file name that ends in {', '.join(_PICTURES)}, got {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return path
 
 
 def _writable(text: str) -> Path:

@@ -55,7 +55,7 @@ _MARGIN = 4  # pixels around what is shown
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw the picture and write it to a PNG file."""
+    """Draw the picture and write it to a file, in the format that its ending names."""
     runs, scene = comparison.runs, comparison.scene
     window = _window(scene.labels[scene.shown])
     rows = 1 if len(runs) <= 3 else 2
@@ -71,7 +71,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         left, right = parts[2].subfigures(1, 2, width_ratios=[1.25, 1])
         _draw_curves(left, runs)
         _draw_scores(right, comparison)
-        figure.savefig(path, format="png", facecolor="white")
+        figure.savefig(path, facecolor="white")
 
 
 def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
