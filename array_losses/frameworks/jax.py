@@ -14,7 +14,7 @@ from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.core.pixels import Pixels
 
-__all__ = ["value", "value_and_grad"]
+__all__ = ["as_numpy", "value", "value_and_grad"]
 
 
 def value(
@@ -44,6 +44,13 @@ def value_and_grad(
         return both(terms, logits, target, pixel_weights, all_reduce)
     _look(terms, logits, target, pixel_weights)
     return _value_and_grad(terms, logits, target, pixel_weights)
+
+
+def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:
+    """Return NumPy arrays of the same memory, None where there can be none."""
+    if _is_traced(*arrays) or not all(x is None or _is_near(x) for x in arrays):
+        return None
+    return tuple(x if x is None else np.asarray(x) for x in arrays)
 
 
 _value = partial(jax.jit, static_argnums=0)(formula.evaluate)
