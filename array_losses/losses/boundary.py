@@ -8,7 +8,7 @@ from array_losses.core.block import View
 from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
-from array_losses.losses.pixel_mean import Normalize, PixelLoss
+from array_losses.losses.pixel_mean import NORMALIZE, Normalize, PixelLoss
 
 __all__ = ["BoundaryLoss"]
 
@@ -78,7 +78,8 @@ class BoundaryLoss(PixelLoss):
     @property
     def divisors(self) -> tuple[str, ...]:
         """The values that `normalize` may have."""
-        return tuple(one for one in super().divisors if one != "weights")
+        # Not `super().divisors`: torch.compile takes that for the property itself.
+        return tuple(one for one in NORMALIZE if one != "weights")
 
     @property
     def view(self) -> View:
