@@ -9,7 +9,7 @@ weighted by the target.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from array_losses.core.activations import Activation, Probabilities
@@ -45,7 +45,7 @@ class Outcome:
     share: Array | None
     choose: Choose
     backward: Callable[[Array], Array]
-    factor: Array | None = None
+    factor: Array | None = field(default=None, kw_only=True)
 
     @property
     def log_p(self) -> Array:
@@ -64,7 +64,8 @@ class Outcome:
             factor = pixels.per_class((factor,))
         activation = _kept_from_log_0(pixels, self.activation, factor)
         # Not by `dataclasses.replace`, which torch.compile does not follow everywhere.
-        return Outcome(pixels, activation, self.share, self.choose, self.backward, factor)
+        parts = (pixels, activation, self.share, self.choose, self.backward)
+        return Outcome(*parts, factor=factor)
 
     def by_log_p(self, d: Array) -> Array:
         """Return what `backward` takes from d loss / d `log_p`."""
