@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from array_losses.core import options
-from array_losses.core.formula import Fraction, Totals
+from array_losses.core.formula import Fraction, Totals, divide, prepare
 from array_losses.core.labels import Labels, outside
 from array_losses.core.namespace import (
     Array,
     ArrayT,
+    DType,
     Namespace,
     default_dtype,
     device,
@@ -21,6 +22,8 @@ from array_losses.core.namespace import (
     is_real_floating,
     namespace_of,
 )
+from array_losses.core.predictions import confusion
+from array_losses.frameworks import as_numpy
 from array_losses.losses.base import Reduction
 from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 from array_losses.losses.overlap import DiceLoss, JaccardLoss
@@ -191,17 +194,18 @@ def _coefficient(
     xp = namespace_of(prediction=prediction, target=target, pixel_weights=pixel_weights)
     if is_real_floating(xp, prediction.dtype):
         _check_class_count(prediction, num_classes, loss.class_axis)
+        found = loss(prediction, target, pixel_weights=pixel_weights)
     else:
-        prediction = _as_probabilities(xp, prediction, target, num_classes)
+        count = _number_of_classes(xp, prediction, target, num_classes)
         _check_layout(loss.class_axis)
-    found = loss(prediction, target, pixel_weights=pixel_weights)
+        found = _loss_of_labels(xp, prediction, target, count, pixel_weights, loss)
     return found if loss.reduction == "sum" else 1.0 - found
 
 
-def _as_probabilities(
+def _number_of_classes(
     xp: Namespace, prediction: Array, target: Array, num_classes: int | None
-) -> Array:
-    """Return a mask or labels as probabilities 0 and 1, with a class axis at 1."""
+) -> int:
+    """Return 1 for masks, `num_classes` for labels, or raise an error if it is neither."""
     both_bool = is_bool(xp, prediction.dtype) and is_bool(xp, target.dtype)
     both_integer = is_integer(xp, prediction.dtype) and is_integer(xp, target.dtype)
     if not (both_bool or both_integer):
@@ -216,17 +220,46 @@ def _as_probabilities(
             f"{tuple(prediction.shape)} and {tuple(target.shape)}."
         )
         raise ValueError(msg)
+    if both_bool:
+        return _only(num_classes, 1)
+    if num_classes is None:
+        msg = "`num_classes` must be given for integer labels, got None."
+        raise ValueError(msg)
+    return options.integer("num_classes", num_classes, lowest=2)
+
+
+def _loss_of_labels(
+    xp: Namespace,
+    prediction: Array,
+    target: Array,
+    count: int,
+    pixel_weights: Array | None,
+    loss: ClassLoss,
+) -> Array:
+    """Return the loss of labels or masks: of their counts where these can be taken, by NumPy."""
     dtype = default_dtype(xp, device(prediction))
+    near = as_numpy(prediction, target, pixel_weights)
+    if near is None:
+        one_hot = _as_probabilities(xp, prediction, count, dtype)
+        return loss(one_hot, target, pixel_weights=pixel_weights)
+    predicted, labels, weights = near
+    here = namespace_of(prediction=predicted)
+    images, *space = predicted.shape
+    zero = here.zeros((), dtype=here.float64, device=device(predicted))
+    only_a_shape = here.broadcast_to(zero, (images, count, *space))
+    (batch,) = prepare(((1.0, loss),), only_a_shape, labels, weights, None)  # type: ignore[arg-type]
+    totals = confusion(batch, predicted, loss.view, per_image=loss.per_image)
+    value = divide(here, *loss.value(here, totals))
+    return xp.asarray(value, dtype=dtype, device=device(prediction))
+
+
+def _as_probabilities(xp: Namespace, prediction: Array, count: int, dtype: DType) -> Array:
+    """Return a mask or labels as probabilities 0 and 1, with a class axis at 1."""
     images, *space = prediction.shape
     flat = xp.reshape(prediction, (images, 1, math.prod(space)))
-    if both_bool:
-        count = _only(num_classes, 1)
+    if count == 1:
         found = xp.astype(flat, dtype)
     else:
-        if num_classes is None:
-            msg = "`num_classes` must be given for integer labels, got None."
-            raise ValueError(msg)
-        count = options.integer("num_classes", num_classes, lowest=2)
         found = xp.astype(Labels(xp, flat, count, traced=True).equal, dtype)
         found = xp.where(outside(xp, flat, count - 1), float("nan"), found)
     return xp.reshape(found, (images, count, *space))

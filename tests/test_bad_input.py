@@ -401,6 +401,43 @@ def test_targets_of_wrong_shapes(shape, library):
                 make(name)(logits, target)
 
 
+MISTAKEN_SHAPES = {
+    # class_axis, shape of the logits, shape of the target, what the message says in the end
+    "classes last": (1, (2, 5, 4, 3), (2, 5, 4), "; it would fit with `class_axis=-1`."),
+    "classes second": (-1, (2, 3, 5, 4), (2, 5, 4), "; it would fit with `class_axis=1`."),
+    "no batch": (1, (3, 5, 4), (5, 4), "; the batch axis seems to be missing: add it by `[None]`."),
+    "no batch in the target": (
+        1,
+        (1, 3, 5, 4),
+        (5, 4),
+        "; the batch axis seems to be missing: add it by `[None]`.",
+    ),
+    "a class axis of one": (
+        1,
+        (2, 3, 5, 4),
+        (2, 1, 5, 4),
+        "; labels have no class axis: leave out the one of length 1.",
+    ),
+    "nothing known": (1, (2, 3, 5, 4), (2, 7, 4), "got (2, 7, 4)."),
+}
+
+
+@pytest.mark.parametrize(
+    ("axis", "logits", "target", "end"), MISTAKEN_SHAPES.values(), ids=MISTAKEN_SHAPES
+)
+def test_what_a_wrong_shape_may_have_meant(axis, logits, target, end, library):
+    z = library.asarray(np.zeros(logits), library.dtypes[0])
+    t = library.asarray(np.zeros(target, dtype=int))
+    with pytest.raises(ValueError, match=f"{says('target', 'shape')}.*{re.escape(end)}$"):
+        al.DiceLoss(class_axis=axis)(z, t)
+
+
+def test_labels_that_became_floats(library):
+    z, t = (library.asarray(np.zeros(shape), library.dtypes[0]) for shape in ((2, 3, 4), (2, 4)))
+    with pytest.raises(TypeError, match=says("target", "convert them to an integer dtype")):
+        al.DiceLoss()(z, t)
+
+
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 1), (2, 1, 4), (2, 3, 4), ()])
 def test_pixel_weights_of_wrong_shapes(shape, library):
     logits = library.asarray(np.zeros((2, 3, 4)), library.dtypes[0])
@@ -560,6 +597,17 @@ def test_sums_of_maps_and_numbers_a_class(other):
         al.DiceLoss(reduction="none") + other
 
 
+def test_sums_whose_losses_want_different_targets():
+    for make_sum in (
+        lambda: al.DiceLoss() + 0.1 * al.BoundaryLoss(),
+        lambda: al.BoundaryLoss() + (al.CrossEntropyLoss() + al.DiceLoss()),
+    ):
+        with pytest.raises(ValueError, match=says("losses", "one target", "add the values")):
+            make_sum()
+    both = al.BoundaryLoss() + 2 * al.BoundaryLoss(activation="sigmoid")
+    assert len(both.losses) == 2
+
+
 @pytest.mark.parametrize("other", [1, 1.0, None, "loss", al.DiceLoss, [al.DiceLoss()]])
 def test_what_cannot_be_added(other):
     with pytest.raises(TypeError):
@@ -574,6 +622,24 @@ def test_what_a_loss_is_not_multiplied_by(weight):
         al.DiceLoss() * weight
     with pytest.raises(TypeError):
         weight * al.DiceLoss()
+
+
+@pytest.mark.parametrize("divisor", ["2", None, [2.0], al.DiceLoss(), 2j, True])
+def test_what_a_loss_is_not_divided_by(divisor):
+    with pytest.raises(TypeError):
+        al.DiceLoss() / divisor
+    with pytest.raises(TypeError):
+        2.0 / al.DiceLoss()
+
+
+def test_divisors_that_give_no_finite_weight():
+    with pytest.raises(ZeroDivisionError):
+        al.DiceLoss() / 0
+    with pytest.raises(ValueError, match=says("weights", "finite")):
+        al.DiceLoss() / 1e-310
+    for divisor in (NAN, INF):
+        with pytest.raises(ValueError, match=says("divisor", "finite")):
+            al.DiceLoss() / divisor
 
 
 @pytest.mark.parametrize("weight", [NAN, INF, -INF])
@@ -626,22 +692,30 @@ def test_numbers_beyond_floats():
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_soft_targets_far_from_probabilities(name):
+def test_soft_targets_far_from_probabilities(name, library):
     logits, mask = np.zeros((1, 2, 3)), 255.0 * np.eye(2, 3)[None]
-    with pytest.raises(ValueError, match=says("target", "0 to 1", "255")):
-        getattr(al, CLASSES[name])()(logits, mask)
-    weights = np.zeros((1, 3))  # where nothing counts, nothing is wrong
-    assert float(getattr(al, CLASSES[name])()(logits, mask, pixel_weights=weights)) == 0
+    z, t, w = library.on((logits, mask, np.zeros((1, 3))), library.dtypes[0])
+    for function in (make(name), make(name).value_and_grad):
+        with pytest.raises(ValueError, match=says("target", "0 to 1", "255")):
+            function(z, t)
+    # where nothing counts, nothing is wrong
+    assert float(make(name)(z, t, pixel_weights=w)) == 0
 
 
 @pytest.mark.parametrize("name", sorted(set(CLASSES) - {"lovasz_hinge"}))
-def test_logits_in_place_of_probabilities(name):
-    logits, target = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]])
-    with pytest.raises(ValueError, match=says("logits", "0 to 1", "-2")):
-        getattr(al, CLASSES[name])(activation=None)(logits, target)
+def test_logits_in_place_of_probabilities(name, library):
+    arrays = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]]), np.array([[0.0, 1.0]])
+    logits, target, weights = library.on(arrays, library.dtypes[0])
+    loss = make(name, activation=None)
+    for function in (loss, loss.value_and_grad):
+        with pytest.raises(ValueError, match=says("logits", "0 to 1", "-2")):
+            function(logits, target)
+    assert np.isfinite(float(loss(logits, target, pixel_weights=weights)))
+    assert np.isfinite(float(make(name, activation=None, ignore_index=0)(logits, target)))
 
 
 @pytest.mark.parametrize("score", [al.dice_coefficient, al.jaccard_index])
-def test_scores_of_logits(score):
+def test_scores_of_logits(score, library):
+    arrays = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]])
     with pytest.raises(ValueError, match=says("prediction", "0 to 1", "-2")):
-        score(np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]]))
+        score(*library.on(arrays, library.dtypes[0]))

@@ -1,5 +1,6 @@
 """`array-losses bench`: its inputs, its arithmetic, its files, and a small run from end to end."""
 
+import argparse
 import dataclasses
 import json
 import sys
@@ -8,6 +9,7 @@ from importlib import import_module, util
 import numpy as np
 import pytest
 
+from array_losses.cli import bench
 from array_losses.cli.main import main
 
 # The framework sessions of nox have no `bench` extra; the session `agreement` has what it needs.
@@ -266,8 +268,7 @@ def test_scaling_leaves_out_what_would_take_too_long():
     assert scaling.sizes(1 << 40)[-1] == 1 << 26
 
 
-def test_scaling_measures_those_named(monkeypatch):
-    monkeypatch.setattr(scaling, "limit_memory", lambda: None)
+def test_scaling_measures_those_named():
     names = {"array_losses, NumPy", "torch"}
     found = scaling.measure_scaling("ce", 1 << 10, names)
     assert {one.contender for one in found} == names
@@ -334,14 +335,53 @@ def test_a_small_run_from_end_to_end(tmp_path, capfd):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--parts", "speed"], ["--workloads", "z"], ["--threads", "0"], ["--losses", "hausdorff"]],
-    ids=lambda one: one[0],
+    [
+        ["--parts", "speed"],
+        ["--workloads", "z"],
+        ["--threads", "0"],
+        ["--losses", "hausdorff"],
+        ["--seconds", "-1"],
+        ["--seconds", "nan"],
+        ["--seconds", "long"],
+    ],
+    ids=" ".join,
 )
 def test_mistakes_in_the_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["bench", *arguments])
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
+
+
+def options(*given):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(given)
+
+
+def test_what_is_measured_by_default():
+    """All that the report shows: half precision, channels last, one thread and all, every loss."""
+    everything = options()
+    timed = bench._timed(everything)
+    cores = results.cores()
+    assert set(timed) == {("eager", cores), ("eager", 1), ("compile", cores), ("jit", cores)}
+    half = {"a-float16", "a-bfloat16"}
+    for groups in timed.values():
+        assert {one.workload.name for one in groups} == {*"abcde", "a-last"} | half
+        assert {one.loss for one in groups} == set(tables.TITLES)
+        assert len(groups) == 8 * 6
+    remembered = {(one.name, loss) for one, loss in bench._remembered(everything)}
+    names = {*"abcde", "a-last", "huge"} | half
+    assert remembered == {(name, loss) for name in names for loss in tables.TITLES}
+    assert bench._parts(everything) == ("time", "memory", "compiled", "scaling")
+
+
+def test_quick_leaves_what_was_asked_for():
+    assert {one.name for one in bench._workloads(options("--quick"))} == {"d", "e"}
+    asked = options("--quick", "--workloads", "a", "--parts", "compiled", "--threads", "1")
+    assert {one.name for one in bench._workloads(asked)} == {"a"}
+    assert set(bench._timed(asked)) == {("compile", 1), ("jit", 1)}
+    assert bench._remembered(asked) == []
 
 
 def test_status_2_if_there_is_nothing_to_report(tmp_path, capsys):

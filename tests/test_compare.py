@@ -260,6 +260,33 @@ def test_table_json_and_picture_of_a_small_run(files, run, tmp_path):
     assert str(tmp_path / "out.png") in out
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("out.jpg", b"\xff\xd8\xff"),
+        ("out.JPEG", b"\xff\xd8\xff"),
+        ("out.PNG", b"\x89PNG"),
+        ("out.pdf", b"%PDF"),
+        ("out.svg", b"<?xml"),
+    ],
+)
+def test_the_picture_is_what_its_name_says(files, tmp_path, name, start):
+    paths = map(str, files(*blobs((HEIGHT, WIDTH))))
+    output = tmp_path / name
+    assert main(["compare", *paths, "--losses=dice", "--steps=1", f"--output={output}"]) == 0
+    assert output.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out", ".png", "out.png.txt"])
+def test_a_picture_of_another_kind(tmp_path, capsys, name):
+    with pytest.raises(SystemExit) as error:
+        main(["compare", f"--output={tmp_path / name}"])
+    assert error.value.code == 2
+    assert f"ends in .png, .jpg, .jpeg, .pdf, .svg, got '{tmp_path / name}'" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
 def test_markdown_is_a_table_with_the_best_in_bold(files, run):
     status, out, _ = run(*files(*blobs((HEIGHT, WIDTH))), TWO, "--steps=3", "--markdown")
     assert status == 0

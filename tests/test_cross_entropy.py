@@ -169,3 +169,70 @@ def test_units_of_the_divisor(loss, library, dtype):
             }.items():
                 value = float(loss(normalize=normalize, **options)(logits, target))
                 assert value == pytest.approx(total / divisor, rel=1e-5)
+
+
+@pytest.mark.parametrize("target", ["labels", "one-hot", "soft"])
+@both
+def test_a_class_of_weight_0_may_be_impossible(loss, target, library, dtype):
+    """0 times log 0 is 0: such a class does not matter, neither to the value nor to the slope."""
+    p, labels = np.array([[[0.0, 0.4], [0.7, 0.4], [0.3, 0.2]]]), np.array([[0, 1]])
+    t = labels if target == "labels" else np.moveaxis(np.eye(3)[labels], -1, 1)
+    t = t.astype(np.uint8) if target == "one-hot" else t
+    same = p.copy()
+    same[0, 0, 0] = 0.6
+    for options in ({"class_weights": (0.0, 1.0, 2.0)}, {"include_background": False}):
+        for activation, first, other in (
+            (None, p, same),
+            ("softmax", np.where(p == 0, -np.inf, p), None),
+        ):
+            criterion = loss(activation=activation, reduction="sum", **options)
+            z, g = library.on((first, t), dtype)
+            value, gradient = criterion.value_and_grad(z, g)
+            if other is None:  # that pixel does not count
+                z, g = library.on((first[..., 1:], t[..., 1:]), dtype)
+            else:
+                z, g = library.on((other, t), dtype)
+            expected, slope = criterion.value_and_grad(z, g)
+            count = slope.shape[-1]
+            assert_close(float(value), float(expected), dtype)
+            assert_close(library.to_numpy(gradient)[..., -count:], library.to_numpy(slope), dtype)
+            assert not np.any(library.to_numpy(gradient)[..., 0])
+
+
+@pytest.mark.parametrize("options", [{"class_weights": (0.0, 1.0)}, {"pos_weight": (0.0, 1.0)}])
+@both
+def test_a_side_of_weight_0_may_be_impossible(loss, options, library, dtype):
+    z = np.array([[[-np.inf, 0.4], [0.7, 0.4]]])
+    z, t = library.on((z, np.array([[[1, 0], [0, 1]]])), dtype)
+    value, gradient = loss(activation="sigmoid", **options).value_and_grad(z, t)
+    assert np.isfinite(float(value))
+    gradient = library.to_numpy(gradient)
+    assert gradient[0, 0, 0] == 0
+    assert np.all(np.isfinite(gradient))
+    assert np.any(gradient)
+
+
+@pytest.mark.parametrize("alpha", [0.0, (0.0, 1.0)])
+def test_alpha_0_of_an_impossible_class(alpha, library, dtype):
+    p, t = library.on((np.array([[[0.0, 0.5], [1.0, 0.5]]]), np.array([[0, 1]])), dtype)
+    value, gradient = al.FocalLoss(activation=None, alpha=alpha).value_and_grad(p, t)
+    expected = 0.0 if alpha == 0 else 0.25 * log(2) / 2
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+    assert np.all(np.isfinite(library.to_numpy(gradient)))
+    assert not np.any(library.to_numpy(gradient)[..., 0])
+
+
+def test_nan_shows_in_a_class_of_weight_0(library, dtype):
+    p, t = library.on((np.array([[[np.nan, 0.5], [1.0, 0.5]]]), np.array([[0, 1]])), dtype)
+    assert np.isnan(float(al.CrossEntropyLoss(activation=None, class_weights=(0, 1))(p, t)))
+
+
+def test_a_class_of_weight_0_under_torch_compile(torch):
+    p = torch.tensor([[[0.0, 0.4], [0.7, 0.4], [0.3, 0.2]]], requires_grad=True)
+    t = torch.tensor([[0, 1]])
+    loss = al.CrossEntropyLoss(activation=None, class_weights=(0, 1, 1))
+    for one in (loss, 0 * loss):
+        compiled = torch.compile(one, fullgraph=True, backend="aot_eager")
+        (slope,) = torch.autograd.grad(compiled(p, t), p)
+        expected = one.value_and_grad(p.detach(), t)[1]
+        assert torch.allclose(slope, expected)

@@ -406,3 +406,21 @@ def test_an_error_below_0_by_rounding_sorts_last(library):
     loss = al.LovaszSoftmaxLoss(activation=None)
     value = loss(p, library.asarray(np.array([[0, 0, 1]])))
     assert float(value) == pytest.approx(0.4, rel=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 16, 4096])
+def test_the_last_of_many_bins(bins, library):
+    """float16 cannot tell 4,095.5 from 4,096, as float32 cannot in 2^24 bins."""
+    if "float16" not in library.half_dtypes:
+        pytest.skip("no float16")
+    x = library.asarray(np.asarray([[[1.0, 0.0, 1.5]], [[0.0, 1.0, 0.0]]]), "float16")
+    foreground = library.asarray(np.asarray([[[True, True, False]], [[True, False, False]]]))
+    made = histogram.Histogram(library.xp, x, foreground, ~foreground, bins, look=False)
+    inside, outside = (library.to_numpy(one)[:, 0] for one in made.sums())
+    expected = np.zeros((2, 2, bins))
+    for row, place, kind in ((0, 1, 0), (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (1, 0, 1)):
+        expected[kind, row, place * (bins - 1)] += 1
+    np.testing.assert_array_equal(inside.sum(1), [2, 1])
+    np.testing.assert_array_equal(outside.sum(1), [1, 2])
+    if bins < 4096:  # there the last bin that float16 tells apart is some way before the end
+        np.testing.assert_array_equal([inside, outside], expected)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core import plan
 from tests import oracle
 from tests.cases import Data
 from tests.test_values import assert_close
@@ -331,6 +332,80 @@ def test_scores_of_probabilities_are_1_minus_the_loss(score, target, library):
     p, t, w = library.inputs(data, dtype)
     same = 1 - float(loss(activation=None, class_axis=-1)(p, t, pixel_weights=w))
     assert float(value) == pytest.approx(same, rel=1e-6)
+
+
+@pytest.mark.parametrize("block_pixels", [1, 7, 1000])
+@pytest.mark.parametrize("kind", ["uint8", "int64"])
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_labels_are_those_of_their_one_hot_probabilities(
+    score, kind, block_pixels, library
+):
+    """The counts of labels, made block by block, are the sums that the losses make."""
+    rng = np.random.default_rng(8)
+    target, prediction = rng.integers(5, size=(2, 3, 4, 5)).astype(kind)
+    one_hot = np.moveaxis(np.eye(5)[prediction], -1, 1)
+    weights = rng.uniform(0.5, 2, size=target.shape) * (rng.random(target.shape) < 0.8)
+    floating = library.dtypes[0]
+    p, q, t, w = library.on((prediction, one_hot, target, weights), floating)
+    mask = library.asarray(weights > 0)
+    score = getattr(al, score)
+    for options in (
+        {},
+        {"pixel_weights": w, "pool": "image"},
+        {"pixel_weights": mask, "ignore_index": (1, 77), "reduction": "none"},
+        {"pool": "image", "reduction": "none", "absent": "keep", "include_background": False},
+        {"reduction": "sum", "ignore_index": 0},
+    ):
+        with plan.using(block_pixels=block_pixels, threads=2):
+            value = library.to_numpy(score(p, t, num_classes=5, **options))
+        expected = library.to_numpy(score(q, t, **options))
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint16, np.uint64])
+def test_scores_of_labels_of_every_type(kind):
+    target, prediction = np.random.default_rng(10).integers(100, size=(2, 3, 40)).astype(kind)
+    for classes in (100, 300):
+        expected = al.dice_coefficient(prediction.astype(int), target, num_classes=classes)
+        found = al.dice_coefficient(prediction, target.astype(np.uint8), num_classes=classes)
+        assert found == expected
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_predicted_label_outside_the_classes_shows(score, library):
+    target = np.array([[0, 1, 2, 2], [0, 1, 2, 255]])
+    prediction = np.array([[0, 1, 2, 2], [0, 3, 2, 7]])
+    p, t = library.on((prediction, target), library.dtypes[0])
+    weights = library.asarray(np.array([[1, 1, 1, 1], [1, 0, 1, 1]]) > 0)
+    options = {"num_classes": 3, "ignore_index": 255}
+    score = getattr(al, score)
+    assert np.isnan(float(score(p, t, **options)))
+    assert float(score(p, t, pixel_weights=weights, **options)) == 1
+    found = library.to_numpy(score(p, t, pool="image", reduction="none", **options))
+    np.testing.assert_array_equal(np.isnan(found), [[False] * 3, [True] * 3])
+    with pytest.raises(ValueError, match=r"`target`.*0 to 2.*255"):
+        score(p, t, num_classes=3)
+
+
+def test_scores_of_labels_under_transforms(torch, jax):
+    target, prediction = np.random.default_rng(9).integers(3, size=(2, 4, 6))
+    weights = np.linspace(0.5, 2, 24).reshape(4, 6)
+
+    def score(p, t, w):
+        return al.jaccard_index(p, t, pixel_weights=w, num_classes=3)
+
+    expected = score(prediction, target, weights)
+    arrays = [torch.tensor(x) for x in (prediction, target, weights)]
+    assert float(torch.compile(score, fullgraph=True, backend="eager")(*arrays)) == (
+        pytest.approx(expected, rel=1e-6)
+    )
+    arrays = [jax.numpy.asarray(x) for x in (prediction, target, weights)]
+    assert float(jax.jit(score)(*arrays)) == pytest.approx(expected, rel=1e-6)
+    slope = jax.grad(score, argnums=2)(*arrays)
+    w = torch.tensor(weights, requires_grad=True)
+    score(torch.tensor(prediction), torch.tensor(target), w).backward()
+    np.testing.assert_allclose(w.grad, slope, rtol=1e-5, atol=1e-7)
+    assert np.any(w.grad.numpy())
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -299,6 +299,8 @@ def test_ways_to_write_a_sum():
         np.float64(2) * ce + np.float32(0.5) * dice,
         ce * np.float64(2) + dice * np.float64(0.5),
         0.5 * (4 * ce + dice),
+        (4 * ce + dice) / 2,
+        2 * ce + dice / np.int64(2),
         sum([2 * ce, 0.5 * dice]),
     ):
         assert isinstance(one, al.WeightedSum)
@@ -334,8 +336,23 @@ def test_a_loss_of_weight_0_is_not_evaluated(monkeypatch):
     assert loss(logits, target) == al.DiceLoss()(logits, target)
 
 
-def test_a_sum_of_nothing_but_weight_0():
-    logits, target = np.ones((2, 3, 4)), np.zeros((2, 4), dtype=int)
-    value, gradient = (0 * al.DiceLoss() + 0 * al.FocalLoss()).value_and_grad(logits, target)
-    assert value == 0
-    np.testing.assert_array_equal(gradient, 0)
+@pytest.mark.parametrize("bad", [1.0, np.nan, np.inf])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
+def test_a_sum_of_nothing_but_weight_0(activation, bad, library):
+    """None is evaluated, as next to others, so the logits do not matter."""
+    logits, target = np.full((2, 3, 4), bad), np.zeros((2, 4), dtype=int)
+    z, t = library.on((logits, target), library.dtypes[0])
+    ce, dice = (kind(activation=activation) for kind in (al.CrossEntropyLoss, al.DiceLoss))
+    for loss in (0 * dice, 0 * ce, 0 * ce + 0 * dice):
+        value, gradient = loss.value_and_grad(z, t)
+        assert float(value) == 0
+        assert float(loss(z, t)) == 0
+        np.testing.assert_array_equal(library.to_numpy(gradient), np.zeros((2, 3, 4)))
+    with pytest.raises(ValueError, match="`target`"):
+        (0 * dice)(z, t[:, :2])
+
+
+def test_a_sum_of_nothing_but_weight_0_stays_in_the_graph(torch):
+    z = torch.full((2, 3, 4), torch.nan, requires_grad=True)
+    (0 * al.DiceLoss())(z, torch.zeros((2, 4), dtype=torch.int64)).backward()
+    assert torch.equal(z.grad, torch.zeros(2, 3, 4))

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "frameworks": {"core", "frameworks"},
     "losses": {"core", "frameworks", "losses"},
     "functional": {"core", "losses"},
-    "scores": {"core", "losses"},
+    "scores": {"core", "frameworks", "losses"},
     "distance_maps": {"core", "frameworks"},
     "presets": {"core", "frameworks", "losses", "presets"},
     "__init__": {"distance_maps", "functional", "losses", "scores"},
@@ -100,7 +100,10 @@ def test_arrays_are_made_with_dtype_and_device(name):
 
 
 # What only eager arrays reach: there a block's own fresh array may be changed.
-EAGER = {f"core/{name}.py" for name in ("activations", "engine", "hard", "kinds", "labels")}
+EAGER = {
+    f"core/{name}.py"
+    for name in ("activations", "engine", "hard", "kinds", "labels", "predictions")
+}
 # What a compiler or automatic differentiation follows.
 TRACED = [
     *files_in("losses"),

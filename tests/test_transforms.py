@@ -11,7 +11,7 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, Data
+from tests.cases import ALL_CLASSES, CLASSES, MAPPED, Data
 
 # PyTorch's own: forward mode and inductor load what torch.jit once compiled.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
@@ -106,6 +106,15 @@ def test_torch_compile(loss, data, torch, dynamo):
     expected = expected_of(loss, data)
     assert_close(value.detach(), expected[0])
     assert_close(z.grad, expected[1])
+
+
+@pytest.mark.parametrize("name", ALL_CLASSES)
+def test_torch_compile_of_functions(name, torch, dynamo):
+    """There the loss is made, and its options are checked, under the compiler."""
+    z, t, _ = tensors(MAP if name in MAPPED else Data(spatial=(2, 3), seed=106))
+    function = getattr(al, f"{name}_loss")
+    compiled = torch.compile(function, fullgraph=True, backend="eager")
+    assert_close(compiled(z, t), function(z, t))
 
 
 def test_torch_compile_inductor(torch, dynamo):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from array_losses.cli.extras import require
+from array_losses.cli.values import positive, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Workloads (logits, float32): a 4×19×512×512, b 2×4×96×96×96, c 2×150×256×256, "
         "d 8×1×512×512 with a sigmoid, e 2×4×64×64; a-half is a in float16 and in bfloat16, a-last "
         "is a with the channels last in memory, huge is 512×512×512 voxels, for memory only. "
-        "Everything takes about an hour; the results are written after each step. Exit status: 0, "
+        "Everything takes some hours; the results are written after each step. Packages "
+        "that are not installed are named and left out. Exit status: 0, "
         "or 2 if something is not installed."
     )
     what = parser.add_argument_group("what to measure (by default everything)")
@@ -44,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--parts", nargs="+", choices=_PARTS, metavar="PART", help=f"among {', '.join(_PARTS)}"
     )
     what.add_argument(
-        "--workloads", nargs="+", choices=_WORKLOADS, default=list(_WORKLOADS), metavar="NAME"
+        "--workloads",
+        nargs="+",
+        choices=_WORKLOADS,
+        metavar="NAME",
+        help=f"among {', '.join(_WORKLOADS)}; see below",
     )
     what.add_argument(
         "--losses",
@@ -57,20 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--threads",
         nargs="+",
-        type=_positive,
+        type=positive,
         metavar="N",
-        help="numbers of threads; default: all cores, and 1 for the part time",
+        help="of the parts time and compiled; default: all cores, and 1 too for the part time",
     )
     what.add_argument(
         "--seconds",
-        type=float,
+        type=seconds,
         default=2.0,
-        help="about how long a contender is measured at each loss; default: %(default)s",
+        help="about how long a contender is timed at each workload and loss; default: %(default)s",
     )
     what.add_argument(
         "--quick",
         action="store_true",
-        help="within a minute: times at d and e, few rounds, and scaling up to 2^14 pixels",
+        help="within a minute: few rounds; unless you say which, times at d and e, and scaling "
+        "up to 2^14 pixels",
     )
     output = parser.add_argument_group("what to write")
     output.add_argument(
@@ -90,13 +96,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure nothing: write tables and plots anew from bench.json",
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        msg = f"expected a positive integer, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -172,13 +171,14 @@ class _Session:
 
     def scaling(self, losses: Sequence[str], largest: int) -> None:
         """Time each loss at growing numbers of pixels."""
+        from array_losses.cli.bench_results import cores
         from array_losses.cli.bench_scaling import measure_scaling, sizes, still_in_time
         from array_losses.cli.bench_time import worker
 
         for loss in losses:
             self.advance(0, f"{loss}, scaling")
             rows: list[ScalingRow] = []
-            with worker(_cores()) as process:
+            with worker(cores()) as process:
                 for pixels in sizes(largest):
                     names = still_in_time(rows, loss)
                     rows += process.submit(measure_scaling, loss, pixels, names).result()
@@ -248,17 +248,15 @@ def _remembered(arguments: argparse.Namespace) -> list[tuple[Workload, str]]:
 def _workloads(arguments: argparse.Namespace) -> list[Workload]:
     from array_losses.cli.bench_workloads import WORKLOADS
 
-    names = ["d", "e"] if arguments.quick else arguments.workloads
+    names = arguments.workloads or (("d", "e") if arguments.quick else _WORKLOADS)
     return [WORKLOADS[name] for one in names for name in _expanded(one)]
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _default_threads(arguments: argparse.Namespace, part: str) -> Sequence[int]:
-    alone = part == "time" and _cores() > 1 and not arguments.quick
-    return (_cores(), 1) if alone else (_cores(),)
+    from array_losses.cli.bench_results import cores
+
+    alone = part == "time" and cores() > 1 and not arguments.quick
+    return (cores(), 1) if alone else (cores(),)
 
 
 def _expanded(workload: str) -> Sequence[str]:

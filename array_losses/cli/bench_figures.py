@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from array_losses.cli.bench_goals import LINES, line_of
 from array_losses.cli.bench_tables import TITLES, threads_title
 from array_losses.cli.bench_workloads import WORKLOADS
+from array_losses.cli.style import FAINT, STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,20 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a9099",
-    "axes.labelcolor": "#3c424c",
-    "xtick.color": "#3c424c",
-    "ytick.color": "#3c424c",
-    "text.color": "#1b1f27",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-}
 _GRID, _RANGE, _NOTE = "#e6e9ed", "#ccd2d9", "#5a616b"
 # Ours are large diamonds in blue, peers are small and round. The last name that occurs counts:
 # "torch + kornia" is kornia's.
@@ -60,7 +47,7 @@ def draw(results: Results, folder: Path) -> None:
     most = max((row.threads for row in eager), default=0)
     times = [row for row in eager if row.threads == most]
     memory = [row for row in results.memory if row.gradient is not None]
-    with rc_context(_STYLE):
+    with rc_context(STYLE | {"axes.titleweight": "bold"}):
         if times:
             _draw_times(results, times).savefig(folder / "time.png", facecolor="white")
         if memory:
@@ -119,7 +106,7 @@ def _draw_times(results: Results, rows: Sequence[Row]) -> Any:
         ]
         _draw_dots(axis, lines, points, named=position % _COLUMNS == 0)
         axis.set_xscale("log")
-        axis.axvline(1, color="#8a9099", lw=1, ls=(0, (4, 3)), zorder=1)
+        axis.axvline(1, color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         _number_log_axis(axis.xaxis, axis.get_xlim())
         axis.set_title(WORKLOADS[name].title(), pad=8)
         axis.text(1, 0.015, " floor", transform=axis.get_xaxis_transform(), **_SMALL)
@@ -134,7 +121,7 @@ def _draw_memory(rows: Sequence[MemoryRow]) -> Any:
     names = [name for name in WORKLOADS if any(row.workload == name for row in rows)]
     # At a few kilobytes of logits what Python needs would be all that shows.
     names = [name for name in names if WORKLOADS[name].logits_bytes > 4 << 20] or names
-    lines = [line for line in LINES if any(_memory_line(row) == line for row in rows)]
+    lines = [line for line in LINES if any(line_of(row) == line for row in rows)]
     figure, axes = _panels(
         len(names),
         "Memory beyond the inputs, as a multiple of the logits",
@@ -146,21 +133,17 @@ def _draw_memory(rows: Sequence[MemoryRow]) -> Any:
     )
     for position, (axis, name) in enumerate(zip(axes, names, strict=True)):
         points = [
-            (_memory_line(row), row.contender, row.gradient / row.logits_bytes)
+            (line_of(row), row.contender, row.gradient / row.logits_bytes)
             for row in rows
             if row.workload == name and row.gradient is not None
         ]
         _draw_dots(axis, lines, points, named=position % _COLUMNS == 0)
         axis.set_xlim(0, 1.06 * max(value for _, _, value in points))
-        axis.axvline(1, color="#8a9099", lw=1, ls=(0, (4, 3)), zorder=1)
+        axis.axvline(1, color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         axis.set_title(WORKLOADS[name].title(), pad=8)
         axis.text(1, 0.015, " the gradient", transform=axis.get_xaxis_transform(), **_SMALL)
     _draw_legend(figure, [row.contender for row in rows])
     return figure
-
-
-def _memory_line(row: MemoryRow) -> str:
-    return f"{row.loss}, binned" if row.binned else row.loss
 
 
 def _draw_dots(

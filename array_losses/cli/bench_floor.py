@@ -20,6 +20,7 @@ __all__ = ["Floor", "measure_floor"]
 # those are fresh each time.
 _FRESH_BYTES = 32 << 20
 _CACHED = 1 << 16  # numbers whose exponentials are taken in the cache of a core
+_REPEATS = 50  # so that handing them to a thread takes a small part of the time
 _SECONDS = 0.4  # for each of the three
 
 
@@ -59,7 +60,7 @@ def measure_floor(threads: int) -> Floor:
             list(pool.map(lambda part: np.copyto(drain[part], source[part]), parts))
 
         def exponentials() -> None:
-            list(pool.map(lambda out: [np.exp(numbers, out=out) for _ in range(50)], results))
+            list(pool.map(lambda out: [np.exp(numbers, out=out) for _ in range(_REPEATS)], results))
 
         def fresh() -> None:
             new = np.empty(count, np.float32)
@@ -68,7 +69,7 @@ def measure_floor(threads: int) -> Floor:
         return Floor(
             threads,
             copy_bytes_per_second=2 * source.nbytes / _best(copy),
-            exp_per_second=threads * 50 * _CACHED / _best(exponentials),
+            exp_per_second=threads * _REPEATS * _CACHED / _best(exponentials),
             fresh_bytes_per_second=source.nbytes / _best(fresh),
         )
 

@@ -58,7 +58,7 @@ class Verdict:
         return None if self.goal is None else self.ratio <= self.goal
 
 
-def line_of(row: Row) -> str:
+def line_of(row: Row | MemoryRow) -> str:
     """Return the line of the table of goals."""
     return f"{row.loss}, binned" if row.binned else row.loss
 

@@ -69,7 +69,7 @@ def those_measured(loss: str, workload: Workload) -> list[Contender]:
 
 def forking() -> BaseContext:
     """Return what makes processes that have imported everything and computed nothing."""
-    os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ["KERAS_BACKEND"] = "torch"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
     return context

@@ -274,12 +274,12 @@ def _optax(loss: str, workload: Workload) -> _Peer:
 
 
 def _keras_on_jax(loss: str, workload: Workload) -> _Peer:
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    os.environ["KERAS_BACKEND"] = "jax"
     return _keras(loss, workload.binary, -1 if workload.classes_last else 1)
 
 
 def _keras_on_torch(loss: str, binary: bool) -> _Peer:
-    os.environ.setdefault("KERAS_BACKEND", "torch")
+    os.environ["KERAS_BACKEND"] = "torch"
     return _keras(loss, binary, 1)
 
 

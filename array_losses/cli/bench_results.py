@@ -16,7 +16,7 @@ from array_losses.cli.bench_memory import MemoryRow
 from array_losses.cli.bench_scaling import ScalingRow
 from array_losses.cli.bench_time import Row, Seconds
 
-__all__ = ["Results", "about_this_machine"]
+__all__ = ["Results", "about_this_machine", "cores"]
 
 _PACKAGES = (
     *("array-losses", "array-api-compat", "numpy", "torch", "jax"),
@@ -29,7 +29,7 @@ def about_this_machine() -> dict[str, str]:
     about = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": _processor(),
-        "cores": str(_cores()),
+        "cores": str(cores()),
         "system": platform.platform(aliased=True, terse=True),
         "python": platform.python_version(),
     }
@@ -52,7 +52,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

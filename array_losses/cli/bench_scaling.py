@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from array_losses.cli.bench_contenders import contenders
-from array_losses.cli.bench_memory import limit_memory
 from array_losses.cli.bench_time import gradient_times
 from array_losses.cli.bench_workloads import make_inputs, of_pixels
 
@@ -68,7 +67,6 @@ def _those_shown(loss: str) -> list[Contender]:
 
 def measure_scaling(loss: str, pixels: int, names: Collection[str]) -> list[ScalingRow]:
     """Measure those named at one size, in turn."""
-    limit_memory()
     workload = of_pixels(pixels, CLASSES)
     inputs = make_inputs(workload)
     shown = [one for one in _those_shown(loss) if one.name in names]

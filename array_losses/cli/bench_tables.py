@@ -240,14 +240,10 @@ def _memory(results: Results) -> list[str]:
                 if row.forward is None or row.gradient is None:
                     problems.append(f"* {title}, {row.contender}: {row.problem}")
                     continue
-                label = f"{LINES[_line(row)]}: {_bold(row.contender, bold=row.ours)}"
+                label = f"{LINES[line_of(row)]}: {_bold(row.contender, bold=row.ours)}"
                 lines.append(_row([label, *_peaks(row)]))
         lines += ["", *problems, ""] if problems else [""]
     return lines
-
-
-def _line(row: MemoryRow) -> str:
-    return f"{row.loss}, binned" if row.binned else row.loss
 
 
 def _peaks(row: MemoryRow) -> list[str]:

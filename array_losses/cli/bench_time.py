@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from array_losses.cli.bench_calls import forget_compiled
 from array_losses.cli.bench_contenders import contenders
+from array_losses.cli.bench_memory import limit_memory
 from array_losses.cli.bench_workloads import make_inputs
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def worker(threads: int, *, confined: bool = False) -> Iterator[Executor]:
 
 
 def _start(threads: int, confined: bool) -> None:
+    limit_memory()  # so that who asks for too much fails alone, and not the process
     warnings.simplefilter("ignore")  # the peers' own, and torch.compile's: the table is to be read
     if confined and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TINY", "WORKLOADS", "Inputs", "Workload", "make_inputs", "of_pixels", "tiny"]
+__all__ = ["WORKLOADS", "Inputs", "Workload", "make_inputs", "of_pixels", "tiny"]
 
 _CELL = 16  # pixels along the side of the squares that share a label
 
@@ -72,8 +72,6 @@ WORKLOADS = {
         Workload("huge", (1, 2, 512, 512, 512), label_dtype="uint8"),
     )
 }
-# For tests and warm-up.
-TINY = Workload("tiny", (2, 3, 8, 8))
 
 
 def tiny(workload: Workload) -> Workload:

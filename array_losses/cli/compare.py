@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from array_losses.cli.extras import require
+from array_losses.cli.values import at_least_0, positive, writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _SHORT = {"ce": "CE", "lovasz": "Lovász", "hinge": "hinge"}  # in sums
 _DEFAULT = (*_LOSSES, "ce+dice", "focal+dice", "ce+lovasz", "ce+0.5*hinge")
 _TERM = re.compile(r"(?:([0-9]*\.?[0-9]+)\*)?([a-z]+)")
 _PACKAGES = ("numpy", "scipy", "matplotlib", "rich")
+_PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _READERS = {".nii": "nibabel", ".gz": "nibabel", ".png": "PIL", ".tif": "tifffile"}
 
 
@@ -72,10 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cpu", "cuda"), help="default: the first the framework has"
     )
     training.add_argument(
-        "--steps", type=_positive, default=300, help="for each loss; default: %(default)s"
+        "--steps", type=positive, default=300, help="for each loss; default: %(default)s"
     )
     training.add_argument(
-        "--seed", type=_seed, default=0, help="of the noise and the batches; default: %(default)s"
+        "--seed",
+        type=at_least_0,
+        default=0,
+        help="of the noise and the batches; default: %(default)s",
     )
     training.add_argument(
         "--ignore",
@@ -87,12 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("what to write")
     output.add_argument(
         "--output",
-        type=_writable,
+        type=_picture,
         default=Path("compare.png"),
         metavar="FILE",
-        help="the picture, a PNG; default: %(default)s",
+        help="the picture: PNG, JPEG, PDF or SVG, by its ending; default: %(default)s",
     )
-    output.add_argument("--json", type=_writable, metavar="FILE", help="write the numbers as well")
+    output.add_argument("--json", type=writable, metavar="FILE", help="write the numbers as well")
     output.add_argument("--markdown", action="store_true", help="print the table in Markdown")
 
 
@@ -213,25 +218,10 @@ def _labels(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(msg) from None
 
 
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _integer(text: str, lowest: int) -> int:
-    if not text.isdecimal() or int(text) < lowest:
-        msg = f"expected an integer, {lowest} or more, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _writable(text: str) -> Path:
-    path = Path(text)
-    if not path.parent.is_dir():
-        msg = f"the folder {path.parent} does not exist"
+def _picture(text: str) -> Path:
+    path = writable(text)
+    if path.suffix.lower() not in _PICTURES:
+        msg = f"expected a file name that ends in {', '.join(_PICTURES)}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return path
 

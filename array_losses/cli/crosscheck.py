@@ -8,10 +8,10 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from array_losses.cli.extras import require
+from array_losses.cli.values import writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--markdown", action="store_true", help="print Markdown instead of a table for terminals"
     )
     output.add_argument(
-        "--json", metavar="FILE", type=_writable, help="write every row to this file as well"
+        "--json", metavar="FILE", type=writable, help="write every row to this file as well"
     )
 
 
@@ -56,14 +56,6 @@ def _names(text: str) -> list[str]:
         msg = f"expected names with commas between them, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return names
-
-
-def _writable(text: str) -> Path:
-    path = Path(text)
-    if not path.parent.is_dir():
-        msg = f"the folder {path.parent} does not exist"
-        raise argparse.ArgumentTypeError(msg)
-    return path
 
 
 def run(arguments: argparse.Namespace) -> int:

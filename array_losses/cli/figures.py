@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from array_losses.cli.images import IGNORED
+from array_losses.cli.style import FAINT, STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8a9099",
-    "axes.labelcolor": "#3c424c",
-    "xtick.color": "#3c424c",
-    "ytick.color": "#3c424c",
-    "text.color": "#1b1f27",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-}
 # The first four suit the brain: background, the rare class in the most striking colour, two calm
 # ones. At most 16 classes are compared.
 _CLASS_COLOURS = (
@@ -55,7 +43,7 @@ _MARGIN = 4  # pixels around what is shown
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw the picture and write it to a PNG file."""
+    """Draw the picture and write it to a file, in the format that its ending names."""
     runs, scene = comparison.runs, comparison.scene
     window = _window(scene.labels[scene.shown])
     rows = 1 if len(runs) <= 3 else 2
@@ -63,7 +51,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     height, width = scene.labels[scene.shown][window].shape
     side = min((_WIDTH - 0.4) / columns, 4.5)
     panels = rows * (side * min(height / width, 1.4) + 0.4)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure: Any = Figure(figsize=(_WIDTH, _HEADER + panels + _CHARTS), dpi=110)
         parts = figure.subfigures(3, 1, height_ratios=[_HEADER, panels, _CHARTS])
         _draw_header(parts[0], scene)
@@ -71,7 +59,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         left, right = parts[2].subfigures(1, 2, width_ratios=[1.25, 1])
         _draw_curves(left, runs)
         _draw_scores(right, comparison)
-        figure.savefig(path, format="png", facecolor="white")
+        figure.savefig(path, facecolor="white")
 
 
 def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
@@ -91,7 +79,7 @@ def _draw_header(figure: Any, scene: Scene) -> None:
     figure.text(0.012, 0.82, scene.title, fontsize=15, fontweight="bold", va="top")
     figure.text(0.012, 0.26, text, va="center", color="#5a616b")
     handles = [
-        Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec="#8a9099", mew=0.6, label=name)
+        Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec=FAINT, mew=0.6, label=name)
         for name, colour in zip(scene.class_names, _CLASS_COLOURS, strict=False)
     ]
     figure.legend(

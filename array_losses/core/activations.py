@@ -206,5 +206,5 @@ class Probabilities(Activation):
         return dp
 
     def backward_log(self, dlog: Array) -> Array:
-        """Return dlog / p."""
-        return dlog / self.p
+        """Return dlog / p, and 0 for 0 / 0: what counts for nothing may be impossible."""
+        return dlog / self.xp.where((dlog == 0.0) & (self.p == 0.0), 1.0, self.p)

@@ -40,6 +40,13 @@ class Batch:
         """Whether the target holds probabilities."""
         return is_real_floating(self.xp, self.target.dtype)
 
+    def without_logits(self) -> Batch:
+        """Return it with harmless logits, through which a gradient comes back as 0."""
+        xp, logits = self.xp, self.logits
+        half = xp.full_like(logits, 0.5)  # a probability as well
+        unread = xp.where(xp.zeros_like(logits, dtype=xp.bool), logits, half)
+        return Batch(xp, unread, self.target, self.pixel_weights)
+
 
 def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_axis: int) -> Batch:
     """Return the canonical form of the arrays, or raise an error that names the one at fault."""
@@ -52,13 +59,14 @@ def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_ax
         msg = (
             f"`target` must have the shape {tuple(pixels_shape)} (labels) or {tuple(logits.shape)} "
             f"(one value a class) for logits with class_axis={class_axis}, "
-            f"got {tuple(target.shape)}."
+            f"got {tuple(target.shape)}{_hint(tuple(logits.shape), tuple(target.shape), axis)}."
         )
         raise ValueError(msg)
     if labelled and is_real_floating(xp, target.dtype):
         msg = (
             f"`target` without a class axis must hold integer or bool labels, got {target.dtype}; "
-            f"probabilities need the shape of the logits, {tuple(logits.shape)}."
+            "if these are labels, convert them to an integer dtype; probabilities need the shape "
+            f"of the logits, {tuple(logits.shape)}."
         )
         raise TypeError(msg)
     if pixel_weights is not None and tuple(pixel_weights.shape) != tuple(pixels_shape):
@@ -74,6 +82,19 @@ def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_ax
         target if labelled else classes_second(xp, target, axis),
         pixel_weights,
     )
+
+
+def _hint(logits: tuple[int, ...], target: tuple[int, ...], axis: int) -> str:
+    """Return what may have been meant by a target of a shape that does not fit."""
+    pixels = logits[:axis] + logits[axis + 1 :]
+    if target == (*logits[:axis], 1, *logits[axis + 1 :]):
+        return "; labels have no class axis: leave out the one of length 1"
+    if target == logits[1:] or (pixels[0] == 1 and target == pixels[1:]):
+        return "; the batch axis seems to be missing: add it by `[None]`"
+    for name, other in (("-1", len(logits) - 1), ("1", 1)):
+        if other != axis and target == logits[:other] + logits[other + 1 :]:
+            return f"; it would fit with `class_axis={name}`"
+    return ""
 
 
 def classes_second(xp: Namespace, x: Array, axis: int) -> Array:

@@ -182,10 +182,12 @@ def prepare(
         raise TypeError(msg)
     batches: dict[int, arguments.Batch] = {}
     result = []
+    unread = all(weight == 0.0 for weight, _ in terms)
     for _, formula in terms:
         axis = formula.class_axis
         if axis not in batches:
-            batches[axis] = arguments.check(logits, target, pixel_weights, class_axis=axis)
+            batch = arguments.check(logits, target, pixel_weights, class_axis=axis)
+            batches[axis] = batch.without_logits() if unread else batch
         batch = batches[axis]
         formula.check_classes(batch.logits.shape[1], soft=batch.soft)
         if all_reduce is not None and not (formula.additive or formula.per_image):

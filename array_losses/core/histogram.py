@@ -100,7 +100,8 @@ class _Piece:
         self._on = device(x)
         self._wide = wide_dtype(xp, x.dtype, self._on)
         # What is 1 or above falls into the last bin; below 0, and NaN, into the first.
-        scaled = xp.minimum(x * bins, xp.full_like(x, bins - 0.5))
+        below = bins * (1.0 - float(xp.finfo(x.dtype).eps))  # bins - 0.5 may round to bins
+        scaled = xp.minimum(x * bins, xp.full_like(x, below))
         scaled = xp.where(x > 0.0, scaled, 0.0)
         self._place = xp.astype(scaled, index_dtype(xp, self._on))
         rows = math.prod(x.shape[:2])

@@ -99,6 +99,10 @@ class Joint(Outcome):
         """The mean of both logarithms, minus the cross entropy."""
         return self.mean_log.log_p
 
+    def kept_from_log_0(self, factor: Array | float) -> Joint:
+        """Return it as it is: the factor comes after the way back to the logits, too late."""
+        return self
+
     def by_log_p(self, d: Array) -> Array:
         """Return d loss / d logits from d loss / d `log_p`."""
         return self.mean_log.backward_log(d)

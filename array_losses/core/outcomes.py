@@ -9,7 +9,7 @@ weighted by the target.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from array_losses.core.activations import Activation, Probabilities
@@ -36,6 +36,8 @@ class Outcome:
         there, `absent` where it is that it is not.
     backward : callable
         From d loss / d log p of the outcome to d loss / d logits.
+    factor : array, optional
+        What the loss multiplies it with, where that may be 0.
     """
 
     pixels: Pixels
@@ -43,15 +45,27 @@ class Outcome:
     share: Array | None
     choose: Choose
     backward: Callable[[Array], Array]
+    factor: Array | None = field(default=None, kw_only=True)
 
     @property
     def log_p(self) -> Array:
-        """The logarithm of the probability; 0 where that is 0 and so is the share."""
-        if self.share is None:
-            return self.activation.log_p
+        """The logarithm of the probability; 0 where that is 0 and so is the share or the factor."""
         log_p = self.activation.log_p
-        excluded = (self.share == 0.0) & (log_p == -float("inf"))
-        return self.pixels.xp.where(excluded, 0.0, log_p)
+        for counts in (self.share, self.factor):
+            if counts is not None:
+                excluded = (counts == 0.0) & (log_p == -float("inf"))
+                log_p = self.pixels.xp.where(excluded, 0.0, log_p)
+        return log_p
+
+    def kept_from_log_0(self, factor: Array | float) -> Outcome:
+        """Return it with a logarithm that is finite where the factor is 0: 0 times log 0 is 0."""
+        pixels = self.pixels
+        if isinstance(factor, float):
+            factor = pixels.per_class((factor,))
+        activation = _kept_from_log_0(pixels, self.activation, factor)
+        # Not by `dataclasses.replace`, which torch.compile does not follow everywhere.
+        parts = (pixels, activation, self.share, self.choose, self.backward)
+        return Outcome(*parts, factor=factor)
 
     def by_log_p(self, d: Array) -> Array:
         """Return what `backward` takes from d loss / d `log_p`."""
@@ -115,7 +129,7 @@ def _each_class(pixels: Pixels, label_smoothing: float) -> Outcome:
     share = pixels.share
     if label_smoothing:
         share = (1.0 - label_smoothing) * share + label_smoothing / pixels.num_classes
-    activation = _kept_from_log_0(pixels.activation, share)
+    activation = _kept_from_log_0(pixels, pixels.activation, share)
 
     def choose(present: PerClass, _absent: PerClass) -> Array | float:
         return present if isinstance(present, float) else pixels.per_class(present)
@@ -132,7 +146,7 @@ def _one_side(pixels: Pixels, label_smoothing: float, *, present: bool) -> Outco
     if not present:
         share = 1.0 - share
         activation = pixels.flipped(pixels.xp.full_like(share, -1.0))
-    activation = _kept_from_log_0(activation, share)
+    activation = _kept_from_log_0(pixels, activation, share)
 
     def choose(if_present: PerClass, if_absent: PerClass) -> Array | float:
         value = if_present if present else if_absent
@@ -150,9 +164,9 @@ def _as_array(pixels: Pixels, value: PerClass) -> Array:
     return pixels.per_class((value,) * pixels.num_classes if isinstance(value, float) else value)
 
 
-def _kept_from_log_0(activation: Activation, share: Array) -> Activation:
-    """Return given probabilities with 1 for a 0 that has no share: log 0 must not enter."""
-    if not isinstance(activation, Probabilities):
+def _kept_from_log_0(pixels: Pixels, activation: Activation, counts: Array) -> Activation:
+    """Return given probabilities with 1 for a 0 that counts for nothing: log 0 must not enter."""
+    if pixels.view.activation is not None:
         return activation
-    xp, p = activation.xp, activation.p
-    return Probabilities(xp, xp.where((share == 0.0) & (p <= 0.0), 1.0, p))
+    xp, p = pixels.xp, activation.p
+    return Probabilities(xp, xp.where((counts == 0.0) & (p <= 0.0), 1.0, p))

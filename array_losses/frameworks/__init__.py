@@ -8,11 +8,12 @@ from array_losses.core.namespace import (
     Array,
     is_cupy_namespace,
     is_jax_namespace,
+    is_numpy_namespace,
     is_torch_namespace,
     namespace_of,
 )
 
-__all__ = ["may_look", "value", "value_and_grad"]
+__all__ = ["as_numpy", "may_look", "value", "value_and_grad"]
 
 
 def may_look(x: Array) -> bool:
@@ -69,3 +70,22 @@ def value_and_grad(
     look = not is_cupy_namespace(xp)
     evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
     return evaluation.value_and_gradient()
+
+
+def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:
+    """Return eager arrays in the memory of the CPU as NumPy arrays, without a copy; others: None.
+
+    None too where a gradient to one of them is wanted.
+    """
+    xp = namespace_of(**{f"array {i}": x for i, x in enumerate(arrays) if x is not None})
+    if is_numpy_namespace(xp):
+        return arrays
+    if is_torch_namespace(xp):
+        from array_losses.frameworks import torch
+
+        return torch.as_numpy(*arrays)
+    if is_jax_namespace(xp):
+        from array_losses.frameworks import jax
+
+        return jax.as_numpy(*arrays)
+    return None

@@ -7,11 +7,14 @@ from functools import partial
 import jax
 import numpy as np
 
-from array_losses.core import formula, labels
+from array_losses.core import formula
+from array_losses.core.arguments import Batch
+from array_losses.core.block import View
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array, namespace_of
+from array_losses.core.pixels import Pixels
 
-__all__ = ["value", "value_and_grad"]
+__all__ = ["as_numpy", "value", "value_and_grad"]
 
 
 def value(
@@ -43,6 +46,13 @@ def value_and_grad(
     return _value_and_grad(terms, logits, target, pixel_weights)
 
 
+def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:
+    """Return NumPy arrays of the same memory, None where there can be none."""
+    if _is_traced(*arrays) or not all(x is None or _is_near(x) for x in arrays):
+        return None
+    return tuple(x if x is None else np.asarray(x) for x in arrays)
+
+
 _value = partial(jax.jit, static_argnums=0)(formula.evaluate)
 _value_and_grad = partial(jax.jit, static_argnums=0)(
     jax.value_and_grad(formula.evaluate, argnums=1)
@@ -54,37 +64,29 @@ def _is_traced(*arrays: Array | None) -> bool:
 
 
 def _look(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
-    """Raise a ValueError for bad labels or weights, where they lie in this process's memory."""
+    """Raise a ValueError for bad values, as for NumPy arrays, where they are in CPU memory."""
     batches = formula.prepare(terms, logits, target, pixel_weights, None)
-    if not _is_near(target) or (pixel_weights is not None and not _is_near(pixel_weights)):
+    if not all(x is None or _is_near(x) for x in (target, pixel_weights)):
         return
-    xp = namespace_of(target=np.asarray(0))
-    checked = set()
+    looked_at = set()
     for (_, one), batch in zip(terms, batches, strict=True):
-        key = (one.class_axis, one.view.ignore_index)
-        if batch.soft or key in checked:
-            continue
-        checked.add(key)
-        classes = batch.logits.shape[1]
-        highest = classes - 1 if batch.labelled and classes > 1 else 1
-        numbers = labels.as_integers(xp, np.asarray(batch.target))
-        weights = None if batch.pixel_weights is None else np.asarray(batch.pixel_weights)
-        if weights is not None and not batch.labelled:
-            weights = np.expand_dims(weights, 1)
-        labels.check(xp, numbers, highest, one.view.ignore_index, weights)
-    if pixel_weights is not None:
-        _check_weights(np.asarray(pixel_weights), np.asarray(target), terms)
+        key = (one.class_axis, one.view)
+        if key not in looked_at:
+            looked_at.add(key)
+            _look_at(batch, one.view)
 
 
-def _check_weights(weights: Array, target: Array, terms: Terms) -> None:
-    """Raise a ValueError for a negative weight of a pixel that one of the losses counts."""
-    negative = weights < 0
-    if negative.any() and target.shape == weights.shape:
-        ignored = [np.isin(target, one.view.ignore_index) for _, one in terms]
-        negative = negative & ~np.logical_and.reduce(ignored)
-    if negative.any():
-        msg = f"`pixel_weights` must not be negative, got {weights.min()}."
-        raise ValueError(msg)
+def _look_at(batch: Batch, view: View) -> None:
+    read = view.activation is None and _is_near(batch.logits)
+    target = np.asarray(batch.target)
+    near = Batch(
+        namespace_of(target=target),
+        np.asarray(batch.logits) if read else np.broadcast_to(np.float32(0), batch.logits.shape),
+        target,
+        None if batch.pixel_weights is None else np.asarray(batch.pixel_weights),
+    )
+    pixels = Pixels(formula.whole(near), view, look=True, traced=False)
+    _ = pixels.logits if read else pixels.counted
 
 
 def _is_near(x: Array) -> bool:

@@ -13,7 +13,7 @@ from array_losses.core.engine import Evaluation, State
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array
 
-__all__ = ["value", "value_and_grad"]
+__all__ = ["as_numpy", "value", "value_and_grad"]
 
 # PyTorch has these dtypes, but few operations on them.
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
@@ -53,6 +53,17 @@ def value_and_grad(
         inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
         evaluation = _Eager(terms, inputs[0], inputs[1], inputs[2], all_reduce)
         return evaluation.value_and_gradient()
+
+
+def as_numpy(*tensors: Array | None) -> tuple[Array, ...] | None:
+    """Return NumPy arrays that share the tensors' memory, None where there can be none."""
+    if _is_transformed(*tensors) or any(_is_elsewhere(x) for x in tensors if x is not None):
+        return None
+    return tuple(x if x is None else _as_numpy(x) for x in tensors)
+
+
+def _is_elsewhere(x: Array) -> bool:
+    return x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad)
 
 
 def _plain(

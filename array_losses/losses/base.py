@@ -108,6 +108,12 @@ class Criterion:
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor: object) -> WeightedSum:
+        """Return the loss divided by a number."""
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        return WeightedSum(losses=(self,), weights=(1.0 / options.number("divisor", divisor),))
+
     def __add__(self, other: Criterion) -> WeightedSum:
         """Return the sum of two losses."""
         if not isinstance(other, Criterion):
@@ -190,11 +196,11 @@ class Loss(Criterion):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedSum(Criterion):
-    """A weighted sum of losses, made by ``a * loss + b * other``; itself a loss.
+    """A weighted sum of losses, made by ``a * loss + other / b``; itself a loss.
 
     The losses may differ in every option. Those that look at the pixels alike (`activation`,
     `ignore_index`, `class_axis`) share one activation of each block. A loss of weight 0 is not
-    evaluated.
+    evaluated; if all weights are 0, so are value and gradient, whatever the logits hold.
 
     Parameters
     ----------
@@ -204,7 +210,8 @@ class WeightedSum(Criterion):
     Raises
     ------
     TypeError, ValueError
-        If a loss is none, a weight is no finite number, or `reduction` is "none" in some only.
+        If a loss is none, a weight is no finite number, `reduction` is "none" in some only, or
+        only some take a map of distances as their target, as `BoundaryLoss` does.
 
     Examples
     --------
@@ -212,6 +219,8 @@ class WeightedSum(Criterion):
     >>> criterion = al.CrossEntropyLoss() + 0.5 * al.DiceLoss()
     >>> criterion.weights
     (1.0, 0.5)
+    >>> (criterion / 2).weights
+    (0.5, 0.25)
     """
 
     losses: tuple[Criterion, ...]
@@ -236,6 +245,13 @@ class WeightedSum(Criterion):
         object.__setattr__(self, "losses", tuple(loss for _, loss in flat))
         object.__setattr__(self, "weights", tuple(weight for weight, _ in flat))
         formulas = [formula for loss in self.losses for _, formula in loss.terms()]
+        if len({formula.view.bounded for formula in formulas}) > 1:
+            msg = (
+                "`losses` of a sum share one target, but some take labels or probabilities and "
+                "some a map of distances; call them one by one, each with its own target, and add "
+                "the values, and the gradients of `value_and_grad`."
+            )
+            raise ValueError(msg)
         if any(formula.reduction == "none" for formula in formulas):
             kinds = {(one.reduction, one.mapped, one.per_image) for one in formulas}
             if len(kinds) > 1:
@@ -246,7 +262,7 @@ class WeightedSum(Criterion):
                 raise ValueError(msg)
 
     def terms(self) -> Terms:
-        """Return the losses with their weights, those of weight 0 left out."""
+        """Return the losses with their weights, those of weight 0 left out; one at least."""
         pairs = [
             (weight * own, formula)
             for weight, loss in zip(self.weights, self.losses, strict=True)

@@ -8,7 +8,7 @@ from array_losses.core.block import View
 from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
-from array_losses.losses.pixel_mean import Normalize, PixelLoss
+from array_losses.losses.pixel_mean import NORMALIZE, Normalize, PixelLoss
 
 __all__ = ["BoundaryLoss"]
 
@@ -47,8 +47,8 @@ class BoundaryLoss(PixelLoss):
 
     Notes
     -----
-    In a `WeightedSum` all losses get the same target, so a boundary loss is called on its own, and
-    the values and gradients are added.
+    In a `WeightedSum` all losses get the same target, so a boundary loss cannot be summed with one
+    of labels: it is called on its own, and the values and gradients are added.
 
     References
     ----------
@@ -63,6 +63,14 @@ class BoundaryLoss(PixelLoss):
     >>> distances = np.asarray([[[2.0, 1.0, -1.0, -2.0]]])
     >>> float(al.BoundaryLoss(activation=None)(p, distances).round(6))  # (0.2 - 0.9 - 2) / 4
     -0.675
+
+    Added to a loss of labels:
+
+    >>> labels, logits = np.asarray([[0, 0, 1, 1]]), np.zeros((1, 2, 4))
+    >>> distances = al.signed_distance_map(labels, num_classes=2)
+    >>> regional, slope = al.DiceLoss().value_and_grad(logits, labels)
+    >>> contour, other_slope = al.BoundaryLoss().value_and_grad(logits, distances)
+    >>> value, gradient = regional + 0.1 * contour, slope + 0.1 * other_slope
     """
 
     normalize: Normalize = "valid_elements"
@@ -70,7 +78,8 @@ class BoundaryLoss(PixelLoss):
     @property
     def divisors(self) -> tuple[str, ...]:
         """The values that `normalize` may have."""
-        return tuple(one for one in super().divisors if one != "weights")
+        # Not `super().divisors`: torch.compile takes that for the property itself.
+        return tuple(one for one in NORMALIZE if one != "weights")
 
     @property
     def view(self) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -77,6 +77,10 @@ class PixelLoss(Loss):
         """Return the constant with which an outcome counts."""
         raise NotImplementedError
 
+    def silences(self, outcome: Outcome) -> bool:
+        """Return whether the factor may be 0."""
+        return False
+
     def surprise(self, outcome: Outcome) -> Array:
         """Return the loss of an outcome that is so."""
         raise NotImplementedError
@@ -88,8 +92,8 @@ class PixelLoss(Loss):
     def pixel_losses(self, pixels: Pixels) -> Array:
         """Return the loss of each pixel, (images, 1, pixels)."""
         total = None
-        for outcome in self.outcomes(pixels):
-            each = outcome.weighted(self.factor(outcome), self.surprise(outcome))
+        for outcome, factor in self._with_factors(pixels):
+            each = outcome.weighted(factor, self.surprise(outcome))
             if each.shape[1] != 1:
                 each = pixels.xp.sum(each, axis=1, keepdims=True)
             total = each if total is None else total + each
@@ -138,11 +142,17 @@ class PixelLoss(Loss):
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits; `rates` may also hold a map over the pixels."""
         total = None
-        for outcome in self.outcomes(pixels):
+        for outcome, factor in self._with_factors(pixels):
             rate = self.rate(outcome) * rates[0]
-            each = outcome.backward(outcome.weighted(self.factor(outcome), rate))
+            each = outcome.backward(outcome.weighted(factor, rate))
             total = each if total is None else total + each
         return total
+
+    def _with_factors(self, pixels: Pixels) -> Iterator[tuple[Outcome, Array | float]]:
+        for outcome in self.outcomes(pixels):
+            factor = self.factor(outcome)
+            silenced = self.silences(outcome)
+            yield (outcome.kept_from_log_0(factor) if silenced else outcome), factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +189,11 @@ class SidedLoss(PixelLoss):
     def factor(self, outcome: Outcome) -> Array | float:
         """Return the class weight, times pos_weight where the class is there."""
         return outcome.choose(*self.sides(outcome))
+
+    def silences(self, outcome: Outcome) -> bool:
+        """Return whether a class, or a side of it, weighs 0."""
+        sides = self.sides(outcome)
+        return any(side == 0.0 if isinstance(side, float) else 0.0 in side for side in sides)
 
 
 def _times(pixels: Pixels, values: Numbers, x: Array) -> Array:

@@ -11,6 +11,7 @@ import os
 import sys
 import types
 import warnings
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
@@ -60,4 +61,5 @@ def bare(name):
     if places:
         module = types.ModuleType(name)
         module.__path__ = places
+        module.__spec__ = ModuleSpec(name, None, is_package=True)  # `find_spec` asks for it
         sys.modules[name] = module

@@ -1,0 +1,40 @@
+"""Boundary loss, on maps of distances."""
+
+from tests.cases.recipe import make_case as _case
+
+
+def boundary_losses():
+    """The boundary loss on maps of distances."""
+    for activation in ("softmax", "sigmoid"):
+        options = {"activation": activation}
+        prefix = f"boundary-{activation}"
+        data = {"target": "distances"}
+        yield _case(prefix, "boundary", options, **data)
+        for reduction in ("mean", "sum", "none"):
+            yield _case(
+                f"{prefix}-{reduction}-weights",
+                "boundary",
+                {**options, "reduction": reduction, "class_weights": (0.5, 2.0, 1.0)},
+                weights="float",
+                **data,
+            )
+        for normalize in ("valid", "all", "valid_pixels", "all_pixels", "all_elements"):
+            yield _case(
+                f"{prefix}-{normalize}",
+                "boundary",
+                {**options, "normalize": normalize, "include_background": False, "class_axis": -1},
+                weights="mask",
+                class_axis=-1,
+                **data,
+            )
+        yield _case(f"{prefix}-empty-batch", "boundary", options, batch=0, **data)
+    yield _case(
+        "boundary-one-class", "boundary", {"activation": "sigmoid"}, classes=1, target="distances"
+    )
+    yield _case(
+        "boundary-probabilities",
+        "boundary",
+        {"activation": None},
+        probabilities=True,
+        target="distances",
+    )

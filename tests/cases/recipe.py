@@ -1,0 +1,150 @@
+"""What a case is: losses by name, a recipe for their inputs, and the oracle's answer."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+
+import array_losses as al
+from tests import oracle
+
+CLASSES = {
+    "cross_entropy": "CrossEntropyLoss",
+    "poly": "PolyLoss",
+    "focal": "FocalLoss",
+    "dice": "DiceLoss",
+    "jaccard": "JaccardLoss",
+    "tversky": "TverskyLoss",
+    "generalized_dice": "GeneralizedDiceLoss",
+    "mcc": "MCCLoss",
+    "lovasz_softmax": "LovaszSoftmaxLoss",
+    "lovasz_hinge": "LovaszHingeLoss",
+}
+MAPPED = {"boundary": "BoundaryLoss"}  # the target is a map of distances
+COMPOSED = {"unified_focal": "UnifiedFocalLoss"}  # a sum of its own: no value a pixel or class
+ALL_CLASSES = CLASSES | COMPOSED | MAPPED
+PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
+OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
+POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
+LOVASZ_LOSSES = ("lovasz_softmax", "lovasz_hinge")
+
+
+@dataclass(frozen=True)
+class Data:
+    """A recipe for logits, target and pixel weights; drawn in float64, the same at every call."""
+
+    batch: int = 2
+    classes: int = 3
+    spatial: tuple[int, ...] = (3, 4)
+    class_axis: int = 1
+    target: str = "labels"  # or "one-hot", "multi-hot", "soft", "distances"
+    target_dtype: str = "int64"
+    ignore: tuple[int, ...] = ()  # values put at `ignored` of the target
+    ignored: float = 0.25
+    weights: str | None = None  # or "float" (some of them 0), "mask"
+    absent: tuple[int, ...] = ()  # classes that no pixel has
+    absent_in_first: tuple[int, ...] = ()  # classes that no pixel of the first image has
+    probabilities: bool = False  # the logits are probabilities
+    scale: float = 2.0
+    seed: int = 0
+
+    def build(self, dtype="float64"):
+        """Return logits, target and pixel weights, what is floating in this precision."""
+        rng = np.random.default_rng(self.seed)
+        pixels = (self.batch, *self.spatial)
+        logits = rng.normal(scale=self.scale, size=(*pixels, self.classes))
+        if self.probabilities:
+            logits = oracle.probabilities(
+                logits.reshape(-1, self.classes), "sigmoid" if self.classes == 1 else "softmax"
+            ).reshape(logits.shape)
+
+        if self.target in {"labels", "one-hot"}:
+            target = self._labels(rng, pixels)
+            if self.target == "one-hot":
+                target = np.stack([target == c for c in range(self.classes)], axis=-1)
+        elif self.target == "multi-hot":
+            target = rng.random((*pixels, self.classes)) < 0.4
+        elif self.target == "distances":
+            target = rng.normal(4.0, 3.0, size=(*pixels, self.classes))
+        else:
+            target = rng.dirichlet(np.ones(max(self.classes, 2)), size=pixels)
+            target = target[..., : self.classes]
+        if target.ndim == logits.ndim:
+            target[..., list(self.absent)] = 0
+        is_soft = target.dtype == np.float64
+        if not is_soft:
+            target = target.astype(self.target_dtype)
+        if self.ignore:
+            values = rng.choice(self.ignore, size=target.shape).astype(self.target_dtype)
+            target = np.where(rng.random(target.shape) < self.ignored, values, target)
+
+        weights = None
+        if self.weights == "mask":
+            weights = rng.random(pixels) < 0.7
+        elif self.weights == "float":
+            weights = rng.uniform(0.5, 2.0, size=pixels) * (rng.random(pixels) < 0.8)
+            weights = weights.astype(dtype)
+
+        logits = np.moveaxis(logits, -1, self.class_axis).astype(dtype, order="C")
+        if target.ndim == logits.ndim:
+            target = np.moveaxis(target, -1, self.class_axis)
+        return logits, target.astype(dtype if is_soft else target.dtype, order="C"), weights
+
+    def _labels(self, rng, pixels):
+        count = max(self.classes, 2)  # one class: a mask
+        allowed = [c for c in range(count) if c not in self.absent]
+        labels = rng.choice(allowed, size=pixels)
+        if self.absent_in_first:
+            others = [c for c in allowed if c not in self.absent_in_first]
+            labels[:1] = rng.choice(others, size=labels[:1].shape)
+        return labels
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A loss, or a weighted sum, with its options, and what it is computed on."""
+
+    name: str
+    terms: tuple  # of (weight, name of the loss, options)
+    data: Data = field(default_factory=Data)
+
+    def loss(self):
+        """Make the library's loss."""
+        if len(self.terms) == 1 and self.terms[0][0] == 1.0:
+            _, name, options = self.terms[0]
+            return getattr(al, ALL_CLASSES[name])(**options)
+        return sum(
+            weight * getattr(al, ALL_CLASSES[name])(**options)
+            for weight, name, options in self.terms
+        )
+
+    def reference(self, logits, target, weights):
+        """Return the oracle's value."""
+        return oracle.weighted_sum(self.terms, logits, target, weights)
+
+    @property
+    def sorts(self):
+        """Whether a loss in it sorts."""
+        return any(name in LOVASZ_LOSSES for _, name, _ in self.terms)
+
+    @property
+    def is_scalar(self):
+        """Whether the result is one number."""
+        return all(options.get("reduction") != "none" for _, _, options in self.terms)
+
+
+@cache
+def reference_of(case, dtype):
+    """Return the oracle's value on the inputs rounded to `dtype`, once for all backends."""
+    return np.asarray(case.reference(*case.data.build(dtype)), dtype=np.float64)
+
+
+def make_case(case_id, name, options=None, **data):
+    """Return a case of one loss, with random numbers of its own."""
+    if data.get("probabilities"):  # of size, so that differences by small steps tell slopes
+        data.setdefault("scale", 1.0)
+    if name in LOVASZ_LOSSES:  # the oracle's Lovász losses are the slow ones
+        data.setdefault("spatial", (2, 3))
+    data.setdefault("seed", crc32(case_id.encode()))  # random numbers of its own
+    return Case(case_id, ((1.0, name, options or {}),), Data(**data))
