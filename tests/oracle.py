@@ -62,6 +62,7 @@ def images(logits, target, pixel_weights=None, *, class_axis=1, ignore_index=Non
         assert pixel_weights.shape == pixels_shape
         weights = pixel_weights.reshape(batch, size).astype(np.float64)
 
+    g = np.where(counted, g, 0.0)  # An ignored element of a pixel that counts: no probability.
     result = []
     for b in range(batch):
         keep = np.flatnonzero(np.any(counted[b], axis=1) & (weights[b] != 0))
