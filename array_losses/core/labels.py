@@ -82,6 +82,10 @@ def check(
     raise ValueError(msg)
 
 
+# For so few classes NumPy multiplies with all of them faster than it counts by label.
+_FEW = 8
+
+
 class Labels:
     """The labels of a block, all inside the classes; those of no class match none if `traced`.
 
@@ -103,6 +107,7 @@ class Labels:
         self._equal: Array = None
         self._class_index: Array = None
         self._index: Array = None
+        self._share: Array = None
 
     @property
     def narrow(self) -> Array:
@@ -155,8 +160,10 @@ class Labels:
     def sums(self, x: Array) -> Array:
         """Return the sums of `x` (images, 1, pixels) by labelled class, (images, classes)."""
         xp = self.xp
-        if not is_numpy_namespace(xp):
-            return over_pixels(xp, xp.astype(self.equal, x.dtype), x)
+        if self.num_classes <= _FEW or not is_numpy_namespace(xp):
+            if self._share is None:
+                self._share = xp.astype(self.equal, x.dtype)
+            return over_pixels(xp, self._share, x)
         images = self._labels.shape[0]
         length = images * self.num_classes
         flat = xp.bincount(self._flat_class_index(), xp.reshape(x, (-1,)), minlength=length)
