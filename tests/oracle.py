@@ -5,7 +5,8 @@ another way where it can: ignored pixels are taken out of the arrays instead of 
 Jaccard set function of the Lovász losses is evaluated on every set, and gradients are differences.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 
@@ -22,6 +23,11 @@ class Image:
     counted: np.ndarray  # (pixels, classes), False where only this class is ignored at the pixel
     index: np.ndarray  # (pixels,), where in the image the pixel was
     size: int  # pixels of the image, ignored ones included
+
+    def rows(self, rows):
+        """Some of its pixels."""
+        arrays = (self.logits, self.target, self.weights, self.counted, self.index)
+        return Image(*(array[rows] for array in arrays), self.size)
 
 
 def images(logits, target, pixel_weights=None, *, class_axis=1, ignore_index=None):
@@ -164,6 +170,7 @@ def _pixel_loss(
     reduction,
     normalize,
     element_share=None,
+    choose=None,
 ):
     """Cross entropy and focal loss: they differ in the loss of one pixel and class only."""
     parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
@@ -179,6 +186,15 @@ def _pixel_loss(
         log_p, log_q = log_probabilities(part.logits, activation)
         factor = part.weights[:, np.newaxis] * part.counted * omega * member
         terms.append(np.sum(element_loss(part.target, log_p, log_q, factor, binary), axis=1))
+
+    if choose is not None:
+        everything = normalize.startswith("all")
+        kept, number = _hardest(parts, terms, choose, everything=everything)
+        terms = [term[rows] for term, rows in zip(terms, kept, strict=True)]
+        parts = [part.rows(rows) for part, rows in zip(parts, kept, strict=True)]
+        if everything:  # The number that is kept is the size of what is left, of one image.
+            sizes = [number, *(0 for _ in parts)]
+            parts = [replace(part, size=sizes[b]) for b, part in enumerate(parts)]
 
     def divisor_of(part):
         weights = part.weights[:, np.newaxis] * part.counted
@@ -203,6 +219,28 @@ def _pixel_loss(
     )
 
 
+def _hardest(parts, terms, choose, *, everything):
+    """The rows of each image that are kept, and how many pixels are kept in all.
+
+    `choose(losses)` says how many of a list of losses are kept. With `everything` the list has an
+    entry for each ignored pixel too, with loss 0, at its place.
+    """
+    pixels = []  # (loss, image, row), in the order of the batch
+    for b, (part, term) in enumerate(zip(parts, terms, strict=True)):
+        row_of = {int(i): row for row, i in enumerate(part.index)}
+        for i in range(part.size):
+            if i in row_of:
+                pixels.append((float(term[row_of[i]]), b, row_of[i]))
+            elif everything:
+                pixels.append((0.0, b, None))
+    number = choose([loss for loss, _, _ in pixels])
+    kept = [[] for _ in parts]
+    for _, b, row in sorted(pixels, key=lambda one: -one[0])[:number]:  # equal ones stay in order
+        if row is not None:
+            kept[b].append(row)
+    return [np.asarray(sorted(rows), dtype=int) for rows in kept], number
+
+
 def cross_entropy(
     logits,
     target,
@@ -217,10 +255,24 @@ def cross_entropy(
     label_smoothing=0.0,
     pos_weight=None,
     normalize="weights",
+    top_k=None,
+    ohem_threshold=None,
+    min_kept=0,
 ):
-    """Cross entropy: −Σ_c q_c log p_c, or with a sigmoid one binary cross entropy a class."""
+    """Cross entropy: −Σ_c q_c log p_c, or with a sigmoid one binary cross entropy a class.
+
+    Of the hardest pixels alone with `top_k` (Wu et al. 2016) or `ohem_threshold` (Shrivastava et
+    al. 2016).
+    """
     classes = np.asarray(logits).shape[class_axis]
     positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
+
+    def choose(losses):
+        if top_k is not None:
+            number = max(1, int(Decimal(repr(top_k)) * len(losses)))
+        else:
+            number = max(min_kept, sum(np.exp(-loss) < ohem_threshold for loss in losses))
+        return min(number, len(losses))
 
     def element_loss(g, log_p, log_q, factor, binary):
         smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)
@@ -241,6 +293,7 @@ def cross_entropy(
         include_background=include_background,
         reduction=reduction,
         normalize=normalize,
+        choose=None if top_k is None and ohem_threshold is None else choose,
     )
 
 

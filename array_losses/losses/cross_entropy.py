@@ -8,6 +8,7 @@ from array_losses.core import options
 from array_losses.core.namespace import Array
 from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
+from array_losses.losses.hardest import HardestPixels
 from array_losses.losses.pixel_mean import SidedLoss
 
 __all__ = ["CrossEntropyLoss", "PolyLoss"]
@@ -31,7 +32,7 @@ class _SmoothedLoss(SidedLoss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropyLoss(_SmoothedLoss):
+class CrossEntropyLoss(HardestPixels, _SmoothedLoss):
     r"""Cross entropy: categorical (softmax), or binary for every class (sigmoid).
 
     Softmax, with probabilities p, target g, pixel weights w and class weights :math:`\omega`:

@@ -97,7 +97,9 @@ class PixelLoss(Loss):
             if each.shape[1] != 1:
                 each = pixels.xp.sum(each, axis=1, keepdims=True)
             total = each if total is None else total + each
-        return total
+        if pixels.chosen is None:
+            return total
+        return pixels.xp.where(pixels.chosen, total, 0.0)  # An infinite loss times 0 would be NaN.
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return the summed losses and the divisor of their mean."""
@@ -112,6 +114,8 @@ class PixelLoss(Loss):
         by_class = unit == "elements" or (unit == "" and not pixels.exclusive)
         if what == "all":
             each = classes - (not self.include_background) if by_class else 1
+            if pixels.chosen is not None:
+                return float(each) * pixels.number_chosen()
             number = float(images * count * each)
             return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
         if pixels.exclusive and what == "weights" and not self._counts_pixels(pixels):
