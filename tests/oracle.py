@@ -181,15 +181,19 @@ def _pixel_loss(
     if not include_background:
         member[0] = 0.0
 
-    terms = []
+    terms, improbabilities = [], []
     for part in parts:
         log_p, log_q = log_probabilities(part.logits, activation)
+        so = product(part.target * member * part.counted, -log_p)
+        if binary:
+            so = so + product((1 - part.target) * member * part.counted, -log_q)
+        improbabilities.append(np.sum(so, axis=1))
         factor = part.weights[:, np.newaxis] * part.counted * omega * member
         terms.append(np.sum(element_loss(part.target, log_p, log_q, factor, binary), axis=1))
 
     if choose is not None:
         everything = normalize.startswith("all")
-        kept, number = _hardest(parts, terms, choose, everything=everything)
+        kept, number = _hardest(parts, terms, improbabilities, choose, everything=everything)
         terms = [term[rows] for term, rows in zip(terms, kept, strict=True)]
         parts = [part.rows(rows) for part, rows in zip(parts, kept, strict=True)]
         if everything:  # The number that is kept is the size of what is left, of one image.
@@ -219,23 +223,28 @@ def _pixel_loss(
     )
 
 
-def _hardest(parts, terms, choose, *, everything):
+def _hardest(parts, terms, improbabilities, choose, *, everything):
     """The rows of each image that are kept, and how many pixels are kept in all.
 
-    `choose(losses)` says how many of a list of losses are kept. With `everything` the list has an
-    entry for each ignored pixel too, with loss 0, at its place.
+    `choose(pairs)` returns the hardness of each pixel, and how many are kept, from a list of their
+    losses and of -log of the probability of what is so. With `everything` the list has an entry for
+    each ignored pixel too, with 0 and 0, at its place.
     """
-    pixels = []  # (loss, image, row), in the order of the batch
-    for b, (part, term) in enumerate(zip(parts, terms, strict=True)):
+    pixels, places = [], []  # in the order of the batch
+    for b, part in enumerate(parts):
         row_of = {int(i): row for row, i in enumerate(part.index)}
         for i in range(part.size):
             if i in row_of:
-                pixels.append((float(term[row_of[i]]), b, row_of[i]))
+                row = row_of[i]
+                pixels.append((float(terms[b][row]), float(improbabilities[b][row])))
+                places.append((b, row))
             elif everything:
-                pixels.append((0.0, b, None))
-    number = choose([loss for loss, _, _ in pixels])
+                pixels.append((0.0, 0.0))
+                places.append((b, None))
+    hardness, number = choose(pixels)
+    order = sorted(range(len(pixels)), key=lambda i: -hardness[i])  # equal ones stay in order
     kept = [[] for _ in parts]
-    for _, b, row in sorted(pixels, key=lambda one: -one[0])[:number]:  # equal ones stay in order
+    for b, row in (places[i] for i in order[:number]):
         if row is not None:
             kept[b].append(row)
     return [np.asarray(sorted(rows), dtype=int) for rows in kept], number
@@ -267,12 +276,14 @@ def cross_entropy(
     classes = np.asarray(logits).shape[class_axis]
     positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
 
-    def choose(losses):
+    def choose(pairs):
         if top_k is not None:
-            number = max(1, int(Decimal(repr(top_k)) * len(losses)))
+            hardness = [loss for loss, _ in pairs]
+            number = max(1, int(Decimal(repr(top_k)) * len(pairs)))
         else:
-            number = max(min_kept, sum(np.exp(-loss) < ohem_threshold for loss in losses))
-        return min(number, len(losses))
+            hardness = [improbability for _, improbability in pairs]
+            number = max(min_kept, sum(np.exp(-one) < ohem_threshold for one in hardness))
+        return hardness, min(number, len(pairs))
 
     def element_loss(g, log_p, log_q, factor, binary):
         smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)

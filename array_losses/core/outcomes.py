@@ -75,10 +75,14 @@ class Outcome:
         """Return what `backward` takes from p times d loss / d p of the probability."""
         return d
 
+    def shared(self, factor: Array | float, x: Array) -> Array:
+        """Return `x` times a factor and the share."""
+        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
+        return x if self.share is None else self.share * x
+
     def weighted(self, factor: Array | float, x: Array) -> Array:
         """Return `x` times a factor, the share and the pixel's weight."""
-        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
-        x = x if self.share is None else self.share * x
+        x = self.shared(factor, x)
         return x if self.pixels.weights is None else self.pixels.weights * x
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from array_losses.core import options
 from array_losses.core.namespace import Array, Namespace, device, index_dtype
+from array_losses.core.outcomes import outcomes
 from array_losses.core.pixels import Pixels
 from array_losses.core.sorting import largest
 from array_losses.losses.pixel_mean import PixelLoss
@@ -50,14 +51,32 @@ class HardestPixels(PixelLoss):
         return self.ohem_threshold is not None or self.top_k not in (None, 1.0)
 
     def hardness(self, pixels: Pixels) -> Array:
-        """Return the loss of each pixel; -inf where it does not count, unless all are counted."""
-        losses, weights = self.pixel_losses(pixels), pixels.weights
+        """Return the loss of each pixel, for the threshold that of what is so and nothing else.
+
+        -inf where a pixel does not count, unless the mean is over all pixels.
+        """
+        by_loss = self.ohem_threshold is None
+        hardness = self.pixel_losses(pixels) if by_loss else self._improbability(pixels)
+        weights = pixels.weights
         if weights is None or self.normalize.startswith("all"):
-            return losses
+            return hardness
         xp, counted = pixels.xp, weights != 0.0
         if counted.shape[1] > 1:
             counted = xp.any(counted, axis=1, keepdims=True)
-        return xp.where(counted, losses, -float("inf"))
+        return xp.where(counted, hardness, -float("inf"))
+
+    def _improbability(self, pixels: Pixels) -> Array:
+        """Return -log of the probability of what is so: no smoothing, no weights."""
+        xp, weights, total = pixels.xp, pixels.weights, None
+        foreground = self.foreground(pixels.num_classes)
+        for outcome in outcomes(pixels):
+            each = outcome.shared(outcome.choose(foreground, foreground), -outcome.log_p)
+            if weights is not None:  # A NaN in the weights must be seen.
+                each = xp.where(weights == 0.0, 0.0, each + 0.0 * weights)
+            if each.shape[1] != 1:
+                each = xp.sum(each, axis=1, keepdims=True)
+            total = each if total is None else total + each
+        return total
 
     def choose(self, xp: Namespace, hardness: Array) -> Array:
         """Return which pixels are among the hardest."""
@@ -67,10 +86,10 @@ class HardestPixels(PixelLoss):
             return xp.sum(xp.astype(mask, counts), dtype=counts)
 
         there = number(hardness != -float("inf"))
-        if self.top_k is not None:
-            kept, lowest = _part(xp, there, self.top_k), 1
+        if self.ohem_threshold is None:
+            kept, lowest = _part(xp, there, self.top_k or 1.0), 1
         else:
-            kept = number(hardness > -math.log(self.ohem_threshold or 1.0))
+            kept = number(hardness > -math.log(self.ohem_threshold))
             lowest = min(self.min_kept, xp.iinfo(counts).max)
         kept = xp.where(kept < lowest, lowest, kept)
         return largest(xp, hardness, xp.where(kept > there, there, kept))
