@@ -85,7 +85,12 @@ DEFAULTS = {
     "lovasz_hinge": {"pool": "batch", "absent": "keep", "normalize": "weights", "bins": None},
 }
 FULL = {
-    "cross_entropy": {"activation": "sigmoid", "pos_weight": (1, 2, 3), "top_k": 0.1},
+    "cross_entropy": {
+        "activation": "sigmoid",
+        "pos_weight": (1, 2, 3),
+        "label_smoothing": 0.1,
+        "top_k": 0.1,
+    },
     "poly": {"epsilon": -0.5, "label_smoothing": 0.1},
     "focal": {"gamma": (0, 1, 2), "alpha": 0.25},
     "dice": {"smooth": (0, 1), "pool": "image", "form": "log"},

@@ -97,9 +97,7 @@ class PixelLoss(Loss):
             if each.shape[1] != 1:
                 each = pixels.xp.sum(each, axis=1, keepdims=True)
             total = each if total is None else total + each
-        if pixels.chosen is None:
-            return total
-        return pixels.xp.where(pixels.chosen, total, 0.0)  # An infinite loss times 0 would be NaN.
+        return total
 
     def totals(self, pixels: Pixels) -> Totals:
         """Return the summed losses and the divisor of their mean."""
