@@ -20,7 +20,7 @@ __all__ = ["HardestPixels"]
 class HardestPixels(PixelLoss):
     """A pixel loss that may count the hardest pixels of a batch only.
 
-    It is the loss with all others masked out, so formula and slope are those of the plain loss.
+    It is the plain loss of a batch of these pixels alone, and so are its divisor and its slope.
     """
 
     top_k: float | None = None
