@@ -35,7 +35,7 @@ TABLE = {
         + al.FocalLoss(activation="sigmoid", alpha=0.3, soft="log_odds"),
         SOFT,
     ),
-    "top-k": (al.CrossEntropyLoss(ignore_index=255, top_k=0.4), HARD),
+    "top-k": (al.CrossEntropyLoss(ignore_index=255, top_k=0.7), HARD),
     "ohem": (
         al.CrossEntropyLoss(activation="sigmoid", ohem_threshold=0.3, min_kept=3)
         + 0.5 * al.DiceLoss(activation="sigmoid"),
