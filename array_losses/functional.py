@@ -56,6 +56,9 @@ def cross_entropy_loss(
     normalize: Normalize = "weights",
     pos_weight: PerClass | None = None,
     label_smoothing: float = 0.0,
+    top_k: float | None = None,
+    ohem_threshold: float | None = None,
+    min_kept: int = 0,
 ) -> ArrayT:
     """Return the cross entropy of `logits` for `target`.
 
@@ -75,6 +78,9 @@ def cross_entropy_loss(
         normalize=normalize,
         pos_weight=pos_weight,
         label_smoothing=label_smoothing,
+        top_k=top_k,
+        ohem_threshold=ohem_threshold,
+        min_kept=min_kept,
     )
     return loss(logits, target, pixel_weights=pixel_weights)
 

@@ -5,7 +5,8 @@ another way where it can: ignored pixels are taken out of the arrays instead of 
 Jaccard set function of the Lovász losses is evaluated on every set, and gradients are differences.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 
@@ -22,6 +23,11 @@ class Image:
     counted: np.ndarray  # (pixels, classes), False where only this class is ignored at the pixel
     index: np.ndarray  # (pixels,), where in the image the pixel was
     size: int  # pixels of the image, ignored ones included
+
+    def rows(self, rows):
+        """Some of its pixels."""
+        arrays = (self.logits, self.target, self.weights, self.counted, self.index)
+        return Image(*(array[rows] for array in arrays), self.size)
 
 
 def images(logits, target, pixel_weights=None, *, class_axis=1, ignore_index=None):
@@ -164,6 +170,7 @@ def _pixel_loss(
     reduction,
     normalize,
     element_share=None,
+    choose=None,
 ):
     """Cross entropy and focal loss: they differ in the loss of one pixel and class only."""
     parts = images(logits, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index)
@@ -174,11 +181,24 @@ def _pixel_loss(
     if not include_background:
         member[0] = 0.0
 
-    terms = []
+    terms, improbabilities = [], []
     for part in parts:
         log_p, log_q = log_probabilities(part.logits, activation)
+        so = product(part.target * member * part.counted, -log_p)
+        if binary:
+            so = so + product((1 - part.target) * member * part.counted, -log_q)
+        improbabilities.append(np.sum(so, axis=1))
         factor = part.weights[:, np.newaxis] * part.counted * omega * member
         terms.append(np.sum(element_loss(part.target, log_p, log_q, factor, binary), axis=1))
+
+    if choose is not None:
+        everything = normalize.startswith("all")
+        kept, number = _hardest(parts, terms, improbabilities, choose, everything=everything)
+        terms = [term[rows] for term, rows in zip(terms, kept, strict=True)]
+        parts = [part.rows(rows) for part, rows in zip(parts, kept, strict=True)]
+        if everything:  # The number that is kept is the size of what is left, of one image.
+            sizes = [number, *(0 for _ in parts)]
+            parts = [replace(part, size=sizes[b]) for b, part in enumerate(parts)]
 
     def divisor_of(part):
         weights = part.weights[:, np.newaxis] * part.counted
@@ -203,6 +223,33 @@ def _pixel_loss(
     )
 
 
+def _hardest(parts, terms, improbabilities, choose, *, everything):
+    """The rows of each image that are kept, and how many pixels are kept in all.
+
+    `choose(pairs)` returns the hardness of each pixel, and how many are kept, from a list of their
+    losses and of -log of the probability of what is so. With `everything` the list has an entry for
+    each ignored pixel too, with 0 and 0, at its place.
+    """
+    pixels, places = [], []  # in the order of the batch
+    for b, part in enumerate(parts):
+        row_of = {int(i): row for row, i in enumerate(part.index)}
+        for i in range(part.size):
+            if i in row_of:
+                row = row_of[i]
+                pixels.append((float(terms[b][row]), float(improbabilities[b][row])))
+                places.append((b, row))
+            elif everything:
+                pixels.append((0.0, 0.0))
+                places.append((b, None))
+    hardness, number = choose(pixels)
+    order = sorted(range(len(pixels)), key=lambda i: -hardness[i])  # equal ones stay in order
+    kept = [[] for _ in parts]
+    for b, row in (places[i] for i in order[:number]):
+        if row is not None:
+            kept[b].append(row)
+    return [np.asarray(sorted(rows), dtype=int) for rows in kept], number
+
+
 def cross_entropy(
     logits,
     target,
@@ -217,10 +264,26 @@ def cross_entropy(
     label_smoothing=0.0,
     pos_weight=None,
     normalize="weights",
+    top_k=None,
+    ohem_threshold=None,
+    min_kept=0,
 ):
-    """Cross entropy: −Σ_c q_c log p_c, or with a sigmoid one binary cross entropy a class."""
+    """Cross entropy: −Σ_c q_c log p_c, or with a sigmoid one binary cross entropy a class.
+
+    Of the hardest pixels alone with `top_k` (Wu et al. 2016) or `ohem_threshold` (Shrivastava et
+    al. 2016).
+    """
     classes = np.asarray(logits).shape[class_axis]
     positive = per_class(1.0 if pos_weight is None else pos_weight, classes)
+
+    def choose(pairs):
+        if top_k is not None:
+            hardness = [loss for loss, _ in pairs]
+            number = max(1, int(Decimal(repr(top_k)) * len(pairs)))
+        else:
+            hardness = [improbability for _, improbability in pairs]
+            number = max(min_kept, sum(np.exp(-one) < ohem_threshold for one in hardness))
+        return hardness, min(number, len(pairs))
 
     def element_loss(g, log_p, log_q, factor, binary):
         smoothed = (1 - label_smoothing) * g + label_smoothing / (2 if binary else classes)
@@ -241,6 +304,7 @@ def cross_entropy(
         include_background=include_background,
         reduction=reduction,
         normalize=normalize,
+        choose=None if top_k is None and ohem_threshold is None else choose,
     )
 
 

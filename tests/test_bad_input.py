@@ -87,6 +87,31 @@ WRONG_OPTIONS = [
         ]
     ],
     *[
+        (("cross_entropy",), option, value, error)
+        for option in ("top_k", "ohem_threshold")
+        for value, error in [
+            (0.0, ValueError),
+            (-0.1, ValueError),
+            (1.1, ValueError),
+            (10, ValueError),
+            (NAN, ValueError),
+            (INF, ValueError),
+            ("0.1", TypeError),
+            (True, TypeError),
+            ((0.1, 0.2), TypeError),
+        ]
+    ],
+    *[
+        (("cross_entropy",), "min_kept", value, error)
+        for value, error in [
+            (-1, ValueError),
+            (1000, ValueError),  # without `ohem_threshold`
+            (10.0, TypeError),
+            (True, TypeError),
+            (None, TypeError),
+        ]
+    ],
+    *[
         (("poly",), "epsilon", value, error)
         for value, error in [(NAN, ValueError), (INF, ValueError), ("1", TypeError)]
     ],
@@ -224,6 +249,10 @@ def test_options_that_exclude_each_other():
         al.CrossEntropyLoss(pos_weight=2.0)
     with pytest.raises(ValueError, match=says("pos_weight", "class_weights")):
         al.FocalLoss(pos_weight=2.0)
+    with pytest.raises(ValueError, match=says("top_k", "`ohem_threshold`")):
+        al.CrossEntropyLoss(top_k=0.1, ohem_threshold=0.7)
+    with pytest.raises(ValueError, match=says("min_kept", "`ohem_threshold`")):
+        al.CrossEntropyLoss(top_k=0.1, min_kept=10)
     with pytest.raises(ValueError, match=says("gamma", "one number")):
         al.TverskyLoss(gamma=(1.0, 2.0), pool="batch+class")
     with pytest.raises(ValueError, match="`fp_weight` and `fn_weight`"):
@@ -270,6 +299,8 @@ def test_options_come_in_many_kinds(name, torch):
     ("kind", "option"),
     [
         (al.CrossEntropyLoss, "label_smoothing"),
+        (al.CrossEntropyLoss, "top_k"),
+        (al.CrossEntropyLoss, "ohem_threshold"),
         (al.FocalLoss, "gamma"),
         (al.FocalLoss, "alpha"),
         (al.DiceLoss, "smooth"),
@@ -576,6 +607,15 @@ def test_sorting_cannot_be_reduced_over_devices(name, library):
     for loss in (make(name), al.CrossEntropyLoss() + make(name)):
         with pytest.raises((ValueError, NotImplementedError), match=says("all_reduce", "pool")):
             loss(logits, target, all_reduce=lambda totals: totals)
+
+
+@pytest.mark.parametrize("options", [{"top_k": 0.1}, {"ohem_threshold": 0.7}])
+def test_the_hardest_pixels_of_many_devices_are_not_known(options, library):
+    logits, target, _ = library.inputs(Data(seed=90), library.dtypes[0])
+    loss = al.CrossEntropyLoss(**options)
+    for one in (loss, al.DiceLoss() + loss):
+        with pytest.raises((ValueError, NotImplementedError), match=says("all_reduce", "hardest")):
+            one(logits, target, all_reduce=lambda totals: totals)
 
 
 # --- sums -----------------------------------------------------------------------------------------

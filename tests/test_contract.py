@@ -37,7 +37,8 @@ def mixture(**options):
 
 
 LOSSES = {name: getattr(al, ALL_CLASSES[name]) for name in (*CLASSES, *COMPOSED)} | {
-    "sum": everything
+    "hardest": partial(al.CrossEntropyLoss, top_k=0.4),
+    "sum": everything,
 }
 # One (loss, shape) again and again: JAX compiles each pair anew.
 DATA = Data(ignore=(255,), seed=41)

@@ -96,6 +96,9 @@ def options_of(draw, name, data):
         chosen["absent"] = draw(st.sampled_from(absences_of(name)))
     if name in ("cross_entropy", "poly"):
         chosen["label_smoothing"] = draw(st.sampled_from([0.0, 0.1, 1.0]))
+    if name == "cross_entropy":
+        hardest = [{"top_k": 0.3}, {"ohem_threshold": 0.6}, {"ohem_threshold": 0.3, "min_kept": 3}]
+        chosen |= draw(st.sampled_from([{}, *hardest]))
     if name == "focal":
         chosen["gamma"] = draw(st.sampled_from([0.0, 0.5, 2.0, 5.0]))
         if draw(st.booleans()):

@@ -34,6 +34,9 @@ DEFAULTS = {
         "label_smoothing": 0.0,
         "pos_weight": None,
         "normalize": "weights",
+        "top_k": None,
+        "ohem_threshold": None,
+        "min_kept": 0,
     },
     "poly": {
         "activation": "softmax",
@@ -82,7 +85,12 @@ DEFAULTS = {
     "lovasz_hinge": {"pool": "batch", "absent": "keep", "normalize": "weights", "bins": None},
 }
 FULL = {
-    "cross_entropy": {"activation": "sigmoid", "pos_weight": (1, 2, 3), "label_smoothing": 0.1},
+    "cross_entropy": {
+        "activation": "sigmoid",
+        "pos_weight": (1, 2, 3),
+        "label_smoothing": 0.1,
+        "top_k": 0.1,
+    },
     "poly": {"epsilon": -0.5, "label_smoothing": 0.1},
     "focal": {"gamma": (0, 1, 2), "alpha": 0.25},
     "dice": {"smooth": (0, 1), "pool": "image", "form": "log"},
@@ -190,6 +198,9 @@ def test_function_passes_every_option_on(name):
         "symmetry": "symmetric",
         "delta": 0.2,
         "balance": 0.7,
+        "top_k": None,
+        "ohem_threshold": 0.5,
+        "min_kept": 3,
     }
     options = {key: options[key] for key in COMMON | DEFAULTS[name]}
     if name not in (*PIXEL_LOSSES, *MAPPED) and "normalize" in options:
@@ -204,8 +215,9 @@ def test_function_passes_every_option_on(name):
         del options["ignore_index"]
     assert function_of(name)(logits, target, **options) == class_of(name)(**options)(logits, target)
     for key in options.keys() - {"class_axis", "ignore_index"}:
-        # pos_weight and soft need the sigmoid: without it they go too.
-        left_out = {"activation", "pos_weight", "soft"} if key == "activation" else {key}
+        # pos_weight and soft need the sigmoid, min_kept the threshold: without it they go too.
+        needed_by = {"activation": {"pos_weight", "soft"}, "ohem_threshold": {"min_kept"}}
+        left_out = {key} | needed_by.get(key, set())
         others = {name: value for name, value in options.items() if name not in left_out}
         expected = class_of(name)(**others)(logits, target)
         assert function_of(name)(logits, target, **others) == expected

@@ -35,10 +35,16 @@ TABLE = {
         + al.FocalLoss(activation="sigmoid", alpha=0.3, soft="log_odds"),
         SOFT,
     ),
+    "top-k": (al.CrossEntropyLoss(ignore_index=255, top_k=0.7), HARD),
+    "ohem": (
+        al.CrossEntropyLoss(activation="sigmoid", ohem_threshold=0.3, min_kept=3)
+        + 0.5 * al.DiceLoss(activation="sigmoid"),
+        SOFT,
+    ),
 }
 # Of each kind one, and the sums, where every entry must be compiled for long.
-FEW = ["cross_entropy", "lovasz_softmax", "sum", "soft"]
-SMOOTH = ["focal", "sum", "soft", "joint"]
+FEW = ["cross_entropy", "lovasz_softmax", "sum", "soft", "top-k"]
+SMOOTH = ["focal", "sum", "soft", "joint", "top-k", "ohem"]
 
 each_entry = pytest.mark.parametrize(("loss", "data"), TABLE.values(), ids=TABLE)
 few_entries = pytest.mark.parametrize(("loss", "data"), [TABLE[name] for name in FEW], ids=FEW)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from array_losses.core import memory, threads
 from array_losses.core import plan as plans
+from array_losses.core.block import View
 from array_losses.core.formula import (
     AllReduce,
     Formula,
@@ -33,10 +34,14 @@ __all__ = ["Evaluation", "State"]
 
 @dataclass(frozen=True)
 class State:
-    """What the backward pass needs of the forward pass, by place in the sum: small arrays only."""
+    """What the backward pass needs of the forward pass, by place in the sum.
+
+    Small arrays only; and a bool a pixel for a loss that chooses its pixels.
+    """
 
     totals: dict[int, Totals]
     divisors: dict[int, Array | None]
+    chosen: dict[int, Array]
 
 
 class Evaluation:
@@ -76,11 +81,14 @@ class Evaluation:
         self.cuts = [group.cuts(plan, itemsize) for group in self.groups]
         # d loss / d errors of each pixel and class, for losses taken class by class.
         self.d_errors: dict[int, Array] = {}
+        # Which pixels count, for losses that choose them.
+        self.chosen: dict[int, Array] = {}
 
     # What is asked for.
 
     def value(self) -> tuple[Array, State]:
         """Return the value, and what the gradient needs of it."""
+        self._choose()
         value, state = self._value(scratch=None)
         self.d_errors.clear()
         return value, state
@@ -88,6 +96,7 @@ class Evaluation:
     def gradient(self, state: State, d: Array | None = None) -> Array:
         """Return d loss / d logits times `d`, from the state that the value left."""
         gradient = self._new_gradient()
+        self.chosen = state.chosen
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             if group.by_class and not (group.additive and self.all_reduce):
                 self._by_class(group, cuts, gradient)
@@ -96,6 +105,7 @@ class Evaluation:
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return both, in one pass where the loss is a sum over pixels."""
         gradient = self._new_gradient()
+        self._choose()
         if not self._in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
@@ -148,6 +158,7 @@ class Evaluation:
         state = State(
             dict(zip(order, reduced, strict=True)),
             {i: divisor for i, (_, divisor) in zip(order, fractions, strict=True)},
+            self.chosen,
         )
         return xp.astype(value, self.dtype, copy=False), state
 
@@ -161,6 +172,35 @@ class Evaluation:
 
     # Passes over the blocks of a group.
 
+    def _choose(self) -> None:
+        """Find the pixels that count, for the losses that compare all of them."""
+        xp = self.xp
+        for group, cuts in zip(self.groups, self.cuts, strict=True):
+            places = [i for i in group.members if self.terms[i][1].selects]
+            if not places:
+                continue
+            every = {i: xp.empty(group.shape, dtype=self.dtype, device=self.device) for i in places}
+
+            def measure(cut: Cut, group: Group = group, every: dict[int, Array] = every) -> None:
+                seen = group.pixels(cut)
+                for i, hardness in every.items():
+                    formula = self.terms[i][1]
+                    piece = formula.hardness(seen[formula.view])
+                    hardness[cut] = xp.reshape(piece, hardness[cut].shape)
+
+            threads.ordered_map(measure, cuts, self.threads)
+            for i, hardness in every.items():
+                chosen = self.terms[i][1].choose(xp, xp.reshape(hardness, (1, 1, -1)))
+                self.chosen[i] = xp.reshape(chosen, group.shape)
+
+    def _pixels(self, i: int, cut: Cut, seen: dict[View, Pixels]) -> Pixels:
+        """Return a block as the loss at a place of the sum sees it."""
+        pixels = seen[self.terms[i][1].view]
+        if i not in self.chosen:
+            return pixels
+        images, _, count = pixels.shape
+        return pixels.only(self.xp.reshape(self.chosen[i][cut], (images, 1, count)))
+
     def _first_pass(
         self, group: Group, cuts: list[Cut], maps: dict[int, Array]
     ) -> dict[int, Totals]:
@@ -173,12 +213,13 @@ class Evaluation:
             seen = group.pixels(cut)
             found = []
             for i, formula in zip(group.members, group.formulas, strict=True):
+                pixels = self._pixels(i, cut, seen)
                 if formula.mapped:
-                    piece = formula.pixel_losses(seen[formula.view])
+                    piece = formula.pixel_losses(pixels)
                     maps[i][cut] = self.xp.reshape(piece, maps[i][cut].shape)
                     found.append(())
                 else:
-                    found.append(formula.totals(seen[formula.view]))
+                    found.append(formula.totals(pixels))
             if len(cuts) == 1 and cut == group.everything:
                 group.keep(seen)
             return found
@@ -203,7 +244,7 @@ class Evaluation:
             seen = group.pixels(cut)
             slope = None
             for i, formula in zip(group.members, group.formulas, strict=True):
-                pixels = seen[formula.view]
+                pixels = self._pixels(i, cut, seen)
                 mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
                 if i not in self.d_errors:
                     each = formula.slope(pixels, mine)
@@ -224,7 +265,10 @@ class Evaluation:
 
         def divide_by(cut: Cut) -> list[Totals]:
             seen = group.pixels(cut)
-            return [(formula.divisor(seen[formula.view]),) for formula in group.formulas]
+            return [
+                (formula.divisor(self._pixels(i, cut, seen)),)
+                for i, formula in zip(group.members, group.formulas, strict=True)
+            ]
 
         divisors = self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
         rates = []
@@ -237,8 +281,8 @@ class Evaluation:
         def work(cut: Cut) -> list[Totals]:
             seen = group.pixels(cut)
             slope, found = None, []
-            for rate, formula in zip(rates, group.formulas, strict=True):
-                pixels = seen[formula.view]
+            for i, rate, formula in zip(group.members, rates, group.formulas, strict=True):
+                pixels = self._pixels(i, cut, seen)
                 found.append(formula.totals(pixels))
                 each = formula.slope(pixels, (rate,))
                 slope = each if slope is None else slope + each

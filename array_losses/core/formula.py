@@ -64,6 +64,10 @@ class Formula(Protocol):
     def mapped(self) -> bool:
         """Whether the value is a map over pixels; then it comes from `pixel_losses` alone."""
 
+    @property
+    def selects(self) -> bool:
+        """Whether only some pixels count, chosen by comparing those of the whole batch."""
+
     def check_classes(self, num_classes: int, *, soft: bool) -> None:
         """Raise a ValueError if the options do not fit the number of classes or the target."""
 
@@ -84,6 +88,14 @@ class Formula(Protocol):
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits for these pixels; only where `additive`."""
+
+    # Where it `selects`, before all else:
+
+    def hardness(self, pixels: Pixels) -> Array:
+        """Return by what pixels are compared, (images, 1, pixels); -inf for one never chosen."""
+
+    def choose(self, xp: Namespace, hardness: Array) -> Array:
+        """Return which pixels count, from the hardness of all, (1, 1, pixels)."""
 
     # Where `by_class`, in place of the slope:
 
@@ -190,6 +202,13 @@ def prepare(
             batches[axis] = batch.without_logits() if unread else batch
         batch = batches[axis]
         formula.check_classes(batch.logits.shape[1], soft=batch.soft)
+        if all_reduce is not None and formula.selects:
+            msg = (
+                f"`all_reduce` cannot serve {formula}: it compares the pixels of the whole batch, "
+                "and totals do not tell which are the hardest; without `all_reduce` each device "
+                "chooses from its own."
+            )
+            raise ValueError(msg)
         if all_reduce is not None and not (formula.additive or formula.per_image):
             msg = (
                 f"`all_reduce` cannot serve {formula}: it sorts the pixels of the whole batch, so "
@@ -251,14 +270,22 @@ def evaluate(
         key = (formula.class_axis, formula.view)
         if key not in seen:
             seen[key] = Pixels(whole(batch), formula.view, look=False, traced=True)
+        pixels = _chosen(formula, seen[key]) if formula.selects else seen[key]
         if formula.mapped:
             shape = (batch.logits.shape[0], *batch.logits.shape[2:])
-            values.append(xp.reshape(formula.pixel_losses(seen[key]), shape))
+            values.append(xp.reshape(formula.pixel_losses(pixels), shape))
         else:
             values.append(None)
-            summed.append((formula, formula.totals(seen[key])))
+            summed.append((formula, formula.totals(pixels)))
     _, fractions = finish(xp, [f for f, _ in summed], [t for _, t in summed], all_reduce)
     found = iter(fractions)
     values = [divide(xp, *next(found)) if value is None else value for value in values]
     # Totals may be wider than what they are the totals of.
     return weighted_sum(terms, [xp.astype(value, dtype, copy=False) for value in values])
+
+
+def _chosen(formula: Formula, pixels: Pixels) -> Pixels:
+    """Return those of all pixels that count."""
+    xp, hardness = pixels.xp, formula.hardness(pixels)
+    chosen = formula.choose(xp, xp.reshape(hardness, (1, 1, -1)))
+    return pixels.only(xp.reshape(chosen, hardness.shape))

@@ -12,6 +12,7 @@ __all__ = [
     "choice",
     "class_weights",
     "for_classes",
+    "fraction",
     "index",
     "integer",
     "non_negative",
@@ -45,6 +46,15 @@ def _range(lowest: float, highest: float) -> str:
     if highest < math.inf:
         return f"a number from {lowest:g} to {highest:g}"
     return "a finite number" if lowest == -math.inf else f"a finite number of at least {lowest:g}"
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return `value` as a float above 0 and up to 1."""
+    result = number(name, value)
+    if not 0.0 < result <= 1.0:
+        msg = f"`{name}` must be a number above 0 and up to 1, got {result!r}."
+        raise ValueError(msg)
+    return result
 
 
 def non_negative(name: str, value: Any) -> float:

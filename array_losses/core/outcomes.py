@@ -75,11 +75,17 @@ class Outcome:
         """Return what `backward` takes from p times d loss / d p of the probability."""
         return d
 
+    def shared(self, factor: Array | float, x: Array) -> Array:
+        """Return `x` times a factor and the share."""
+        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
+        return x if self.share is None else self.share * x
+
     def weighted(self, factor: Array | float, x: Array) -> Array:
         """Return `x` times a factor, the share and the pixel's weight."""
-        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
-        x = x if self.share is None else self.share * x
-        return x if self.pixels.weights is None else self.pixels.weights * x
+        x, pixels = self.shared(factor, x), self.pixels
+        if pixels.chosen is not None:  # Before the weights: an infinite loss times 0 is NaN.
+            x = pixels.xp.where(pixels.chosen, x, 0.0)
+        return x if pixels.weights is None else pixels.weights * x
 
 
 def outcomes(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, ...]:

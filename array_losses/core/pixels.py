@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from array_losses.core import activations, hard, traced
 from array_losses.core.activations import Activation
 from array_losses.core.block import Block, View
@@ -20,6 +22,18 @@ from array_losses.core.namespace import (
 )
 
 __all__ = ["Pixels", "count_dtype"]
+
+
+@dataclass
+class _Made:
+    """What was made of a block so far, for all who look at it alike."""
+
+    counted: Counted | None = None
+    logits: Array | None = None
+    activation: Activation | None = None
+    so: Activation | None = None
+    hard_view: HardView | None = None
+    share: Array | None = None
 
 
 class Pixels:
@@ -51,47 +65,58 @@ class Pixels:
         self.exclusive = view.exclusive(self.num_classes)
         self._block = block
         self._look = look
-        self._counted: Counted | None = None
-        self._logits: Array | None = None
-        self._activation: Activation | None = None
-        self._so: Activation | None = None
-        self._hard_view: HardView | None = None
-        self._share: Array | None = None
+        self._made = _Made()
+        self.chosen: Array | None = None
+
+    def only(self, chosen: Array) -> Pixels:
+        """Return the same pixels where those that are not `chosen` weigh 0, (images, 1, pixels).
+
+        What was made for the one need not be made for the other.
+        """
+        few = Pixels(self._block, self.view, look=self._look, traced=self.traced)
+        few._made = self._made
+        few.chosen = chosen
+        return few
 
     # What is there.
 
     @property
     def counted(self) -> Counted:
         """What the target and the weights say; read and checked when it is first asked for."""
-        if self._counted is None:
-            self._counted = Counted(self._block, self.view, look=self._look, traced=self.traced)
-        return self._counted
+        if self._made.counted is None:
+            look, traced = self._look, self.traced
+            self._made.counted = Counted(self._block, self.view, look=look, traced=traced)
+        return self._made.counted
 
     @property
     def weights(self) -> Array | None:
         """The weight of each element, broadcastable to the logits; None where all weigh 1."""
-        if self._block.pixel_weights is None and not self.view.ignore_index:
-            return None
-        return self.counted.weights
+        weights = None
+        if self._block.pixel_weights is not None or self.view.ignore_index:
+            weights = self.counted.weights
+        if self.chosen is None:
+            return weights
+        chosen = self.xp.astype(self.chosen, self.dtype)
+        return chosen if weights is None else chosen * weights
 
     @property
     def logits(self) -> Array:
         """The logits in the compute dtype, harmless where nothing counts."""
-        if self._logits is None:
+        if self._made.logits is None:
             z = self.xp.astype(self._block.logits(), self.dtype, copy=False)
             z = self.counted.harmless(z)
             if self._look and self.view.activation is None:
                 hint = "with `activation=None` (and for scores) logits are no probabilities"
                 check_probabilities(self.xp, z, "logits` or `prediction", hint)
-            self._logits = z
-        return self._logits
+            self._made.logits = z
+        return self._made.logits
 
     @property
     def activation(self) -> Activation:
         """The probabilities of the block."""
-        if self._activation is None:
-            self._activation = self._activate(self.logits)
-        return self._activation
+        if self._made.activation is None:
+            self._made.activation = self._activate(self.logits)
+        return self._made.activation
 
     def _activate(self, logits: Array) -> Activation:
         if self.view.activation is None:
@@ -118,16 +143,16 @@ class Pixels:
     @property
     def so(self) -> Activation:
         """The probabilities of what is so; only where the target is `hard`."""
-        if self._so is None:
-            self._so = self._follow_what_is_so() if self.traced else self.hard_view
-        return self._so
+        if self._made.so is None:
+            self._made.so = self._follow_what_is_so() if self.traced else self.hard_view
+        return self._made.so
 
     @property
     def hard_view(self) -> HardView:
         """The probabilities as a hard target sees them; only for eager arrays."""
-        if self._hard_view is None:
-            self._hard_view = self._look_at_what_is_so()
-        return self._hard_view
+        if self._made.hard_view is None:
+            self._made.hard_view = self._look_at_what_is_so()
+        return self._made.hard_view
 
     def _look_at_what_is_so(self) -> HardView:
         xp, view = self.xp, self.view
@@ -160,9 +185,9 @@ class Pixels:
             # XLA turns a product with a converted bool into a select, which would hide a NaN.
             one = xp.ones((), dtype=self.dtype, device=self.device)
             return xp.where(self.target, one, xp.zeros_like(one))
-        if self._share is None:
-            self._share = xp.astype(self.target, self.dtype, copy=False)
-        return self._share
+        if self._made.share is None:
+            self._made.share = xp.astype(self.target, self.dtype, copy=False)
+        return self._made.share
 
     @property
     def sign(self) -> Array:
@@ -226,6 +251,12 @@ class Pixels:
         else:
             summed = _sum_pixels(xp, weights, per_image=False)
         return xp.broadcast_to(summed, (1, classes)) if by_class else summed
+
+    def number_chosen(self) -> Array:
+        """Return how many pixels are chosen, those that do not count among them, (1, 1)."""
+        xp, counts = self.xp, index_dtype(self.xp, self.device)
+        number = _sum_pixels(xp, xp.astype(self.chosen, counts), per_image=False)
+        return xp.astype(number, self.dtype)
 
     def counts_of_class(self, number: int | None, images: slice) -> tuple[Array, Array]:
         """Return each pixel's weight as foreground and as background of a class, or of all.

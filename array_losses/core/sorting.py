@@ -7,11 +7,13 @@ import math
 from array_losses.core.namespace import (
     Array,
     Namespace,
+    device,
+    index_dtype,
     is_numpy_namespace,
     writes_by_index,
 )
 
-__all__ = ["SIGN", "back_in_place", "bits_of", "descending", "in_order"]
+__all__ = ["SIGN", "back_in_place", "bits_of", "descending", "in_order", "largest"]
 
 
 def descending(xp: Namespace, x: Array, *, traced: bool) -> Array:
@@ -49,6 +51,37 @@ def bits_of(xp: Namespace, x: Array) -> Array:
 
 
 SIGN = 0x80000000
+
+
+def largest(xp: Namespace, x: Array, number: Array) -> Array:
+    """Return where the `number` largest entries of a row are, and all that are NaN.
+
+    Of equal ones at the border the first. Masks come from comparisons, so no derivative goes
+    through the sort.
+    """
+    if 0 in x.shape:
+        return xp.zeros(x.shape, dtype=xp.bool, device=device(x))
+    broken = xp.isnan(x)
+    x = xp.where(broken, float("inf"), x)
+    border = _entry(xp, x, xp.where(number < 1, 0, number - 1))
+    if is_numpy_namespace(xp) and xp.count_nonzero(x >= border) == number:
+        return (x >= border) | broken
+    counts = index_dtype(xp, device(x))
+    above, level = x > border, xp.astype(x == border, counts)
+    left = number - xp.sum(xp.astype(above, counts), dtype=counts)
+    first = xp.cumulative_sum(level, axis=-1, dtype=counts) <= left
+    return above | (first & (x == border)) | broken
+
+
+def _entry(xp: Namespace, x: Array, place: Array) -> Array:
+    """Return the entry at a place of the order from the largest down."""
+    length = x.shape[-1]
+    if is_numpy_namespace(xp):
+        place = length - 1 - int(place)
+        return xp.partition(x, place, axis=-1)[..., place : place + 1]
+    ordered = xp.sort(x, axis=-1, descending=True)
+    places = xp.arange(length, dtype=place.dtype, device=device(x))
+    return xp.max(xp.where(places < place, -float("inf"), ordered), axis=-1, keepdims=True)
 
 
 def in_order(xp: Namespace, x: Array, order: Array) -> Array:

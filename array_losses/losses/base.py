@@ -154,6 +154,11 @@ class Loss(Criterion):
         return ((1.0, self),)  # type: ignore[return-value]
 
     @property
+    def selects(self) -> bool:
+        """Whether only some pixels count, chosen by comparing those of the whole batch."""
+        return False
+
+    @property
     def view(self) -> View:
         """How it looks at pixels."""
         ignore = self.ignore_index

@@ -8,6 +8,7 @@ from array_losses.core import options
 from array_losses.core.namespace import Array
 from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
+from array_losses.losses.hardest import HardestPixels
 from array_losses.losses.pixel_mean import SidedLoss
 
 __all__ = ["CrossEntropyLoss", "PolyLoss"]
@@ -31,7 +32,7 @@ class _SmoothedLoss(SidedLoss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropyLoss(_SmoothedLoss):
+class CrossEntropyLoss(HardestPixels, _SmoothedLoss):
     r"""Cross entropy: categorical (softmax), or binary for every class (sigmoid).
 
     Softmax, with probabilities p, target g, pixel weights w and class weights :math:`\omega`:
@@ -67,11 +68,21 @@ class CrossEntropyLoss(_SmoothedLoss):
         The share of the target that is spread evenly, :math:`\varepsilon`.
     pos_weight : number or sequence of one a class, optional
         The factor :math:`\pi` of the positive term, for sigmoid.
+    top_k : number above 0 and up to 1, optional
+        Only the hardest pixels count: of n pixels in the batch the floor(top_k * n) with the
+        largest losses, weights included, and at least one. Ignored pixels are not among the n,
+        unless `normalize` is an "all".
+    ohem_threshold : number above 0 and up to 1, optional
+        Only pixels count in which what is so has a probability below this (of all classes together
+        with a sigmoid). Excludes `top_k`.
+    min_kept : int, default 0
+        With `ohem_threshold`: at least so many pixels count, those of the lowest probability.
 
     Raises
     ------
     TypeError, ValueError
-        If an option is of a wrong kind or value.
+        If an option is of a wrong kind or value; and if `all_reduce` is given where only the
+        hardest pixels count.
 
     See Also
     --------
@@ -83,6 +94,15 @@ class CrossEntropyLoss(_SmoothedLoss):
     The same formula holds for labels, one-hot and soft targets. Where nothing counts the loss is 0
     (PyTorch gives NaN).
 
+    With `top_k` or `ohem_threshold` the loss is the plain loss of a batch of these pixels alone;
+    the choice itself has no derivative. Of equally hard pixels at the border the first are kept.
+
+    References
+    ----------
+    Z. Wu, C. Shen, A. van den Hengel, "Bridging Category-level and Instance-level Semantic Image
+    Segmentation", 2016 (`top_k`). A. Shrivastava, A. Gupta, R. Girshick, "Training Region-based
+    Object Detectors with Online Hard Example Mining", CVPR 2016.
+
     Examples
     --------
     >>> import numpy as np
@@ -91,6 +111,10 @@ class CrossEntropyLoss(_SmoothedLoss):
     >>> target = np.asarray([[0, 1, 255]])
     >>> round(float(al.CrossEntropyLoss(ignore_index=255)(logits, target)), 6)
     0.693147
+    >>> logits = np.log([[0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.3, 0.7]])
+    >>> loss = al.CrossEntropyLoss(top_k=0.5)  # (-log 0.5 - log 0.3) / 2
+    >>> round(float(loss(logits, np.zeros(4, dtype=int))), 6)
+    0.94856
     """
 
     def surprise(self, outcome: Outcome) -> Array:

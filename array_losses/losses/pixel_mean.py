@@ -112,6 +112,8 @@ class PixelLoss(Loss):
         by_class = unit == "elements" or (unit == "" and not pixels.exclusive)
         if what == "all":
             each = classes - (not self.include_background) if by_class else 1
+            if pixels.chosen is not None:
+                return float(each) * pixels.number_chosen()
             number = float(images * count * each)
             return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
         if pixels.exclusive and what == "weights" and not self._counts_pixels(pixels):

@@ -15,8 +15,10 @@ from array_losses.presets.translation import Preset, Said, Translation
 __all__ = [
     "DC_and_BCE_loss",
     "DC_and_CE_loss",
+    "DC_and_topk_loss",
     "MemoryEfficientSoftDiceLoss",
     "SoftDiceLoss",
+    "TopKLoss",
 ]
 
 
@@ -153,6 +155,67 @@ class MemoryEfficientSoftDiceLoss(SoftDiceLoss):
 
 
 @dataclass(frozen=True)
+class TopKLoss(Preset):
+    """Cross entropy of the hardest pixels, as nnU-Net's ``TopKLoss``: called with (inp, target).
+
+    Parameters
+    ----------
+    weight : sequence or 1-D array, optional
+        One number a class.
+    ignore_index : int, default -100
+        A label whose pixels have a loss of 0.
+    k : number above 0 and up to 100, default 10
+        The percentage of pixels that count.
+    label_smoothing : float from 0 to 1
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `array_losses.CrossEntropyLoss`; and if `k` is no percentage.
+
+    Notes
+    -----
+    Odd in nnU-Net, and the same here: `k` is a percentage of all pixels, ignored ones too, and
+    class weights are not in the divisor of the mean. ``array_losses.CrossEntropyLoss(top_k=0.1)``
+    takes 10 % of the pixels that count. Different here: at least one pixel counts, where nnU-Net
+    gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import nnunet
+    >>> inp, target = np.log([[[0.9, 0.8, 0.5], [0.1, 0.2, 0.5]]]), np.zeros((1, 1, 3))
+    >>> round(float(nnunet.TopKLoss(k=67)(inp, target)), 6)  # (log(5 / 4) + log(2)) / 2
+    0.458145
+    """
+
+    weight: Any = None
+    ignore_index: int = -100
+    k: float = 10
+    label_smoothing: float = 0
+
+    def __post_init__(self) -> None:
+        """Keep the weights as numbers; check the percentage."""
+        self.keep(weight=arrays.numbers(self.weight))
+        if not 0 < self.k <= 100:
+            msg = f"`k` must be a percentage above 0 and up to 100, got {self.k}."
+            raise ValueError(msg)
+
+    def translate(self, inp: Array, target: Array) -> Translation:
+        """Return our loss with the arrays that it is to see."""
+        xp = namespace_of(inp=inp, target=target)
+        criterion = al.CrossEntropyLoss(
+            class_weights=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            normalize="all",
+            top_k=self.k / 100,
+        )
+        labels = target[:, 0, ...] if target.ndim == inp.ndim else target
+        return Translation(criterion, inp, arrays.as_labels(xp, labels))
+
+
+@dataclass(frozen=True)
 class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
     """Dice and cross entropy, as nnU-Net's ``DC_and_CE_loss``: called with (net_output, target).
 
@@ -205,7 +268,7 @@ class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
         return self.dice_class(apply_nonlin="softmax", **self.soft_dice_kwargs)
 
     @property
-    def cross_entropy(self) -> torch.CrossEntropyLoss:
+    def cross_entropy(self) -> torch.CrossEntropyLoss | TopKLoss:
         """The cross entropy in it."""
         return torch.CrossEntropyLoss(**self.ce_kwargs)
 
@@ -221,6 +284,45 @@ class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
         dice = self.dice.translate(net_output, seen, mask).scaled(self.weight_dice)
         entropy: Any = self.cross_entropy.translate(net_output, labels)
         return dice.plus(entropy.scaled(self.weight_ce))
+
+
+@dataclass(frozen=True)
+class DC_and_topk_loss(DC_and_CE_loss):  # noqa: N801 - nnU-Net's name
+    """Dice and cross entropy of the hardest pixels, as nnU-Net's ``DC_and_topk_loss``.
+
+    Called with (net_output, target).
+
+    Parameters
+    ----------
+    soft_dice_kwargs, weight_ce, weight_dice, ignore_label
+        As for `DC_and_CE_loss`.
+    ce_kwargs : dict
+        Options of `TopKLoss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `SoftDiceLoss` and `TopKLoss`.
+
+    Notes
+    -----
+    Odd in nnU-Net, and the same here: what `SoftDiceLoss` and `TopKLoss` say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from array_losses.presets import nnunet
+    >>> criterion = nnunet.DC_and_topk_loss({"smooth": 1e-5, "do_bg": False}, {"k": 50})
+    >>> round(float(criterion(np.zeros((1, 2, 4)), np.asarray([[[0, 0, 0, 1]]]))), 4)
+    0.3598
+    """
+
+    dice_class: Any = field(default=SoftDiceLoss, init=False, repr=False)
+
+    @property
+    def cross_entropy(self) -> TopKLoss:
+        """The cross entropy in it."""
+        return TopKLoss(**self.ce_kwargs)
 
 
 @dataclass(frozen=True)

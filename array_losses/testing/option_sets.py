@@ -185,6 +185,8 @@ _CROSS_ENTROPY: tuple[Row, ...] = (
     ({"normalize": "all", "ignore_index": 255}, "labels, some 255"),
     ({"activation": "sigmoid", "pos_weight": (1.0, 2.0, 3.0, 0.5)}, "labels"),
     ({"reduction": "none"}, "labels, no spatial axis"),
+    ({"top_k": 0.3, "ignore_index": 255}, "labels, some 255"),
+    ({"ohem_threshold": 0.5, "min_kept": 10}, "labels, pixel weights"),
 )
 _POLY: tuple[Row, ...] = (
     ({"epsilon": 2.0, "label_smoothing": 0.1}, "labels, logits up to 300"),

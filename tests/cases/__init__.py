@@ -8,6 +8,7 @@ from dataclasses import fields
 from tests.cases.boundary import boundary_losses
 from tests.cases.class_mean import class_losses
 from tests.cases.every_loss import every_loss
+from tests.cases.hardest import hardest_pixels
 from tests.cases.lovasz import binned_losses
 from tests.cases.overlap import overlap_losses
 from tests.cases.pixel import pixel_losses
@@ -48,6 +49,7 @@ __all__ = [
 CASES = [
     *every_loss(),
     *pixel_losses(),
+    *hardest_pixels(),
     *class_losses(),
     *overlap_losses(),
     *unified_focal(),

@@ -121,6 +121,8 @@ PRESETS = {
     "keras-focal": (keras.BinaryFocalCrossentropy(from_logits=True, reduction=None), LAST[::-1]),
     "nnunet-dice": (nnunet.SoftDiceLoss("softmax", do_bg=False), (LOGITS, CLEAN[:, None])),
     "nnunet-ce": (nnunet.DC_and_CE_loss({}, {}, ignore_label=255), (LOGITS, ONE)),
+    "nnunet-topk": (nnunet.TopKLoss([1.0, 2.0, 3.0], 255, k=30), (LOGITS, ONE)),
+    "nnunet-both": (nnunet.DC_and_topk_loss({}, {"k": 30}, ignore_label=255), (LOGITS, ONE)),
     "nnunet-bce": (nnunet.DC_and_BCE_loss({}, {}, use_ignore_label=True), (LOGITS[:, :2], BITS)),
     "kornia-hinge": (kornia.LovaszHingeLoss(), (LOGITS[:, :1], CLEAN // 2)),
 }

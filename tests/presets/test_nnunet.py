@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import array_losses as al
@@ -36,6 +36,18 @@ def dc_and_ce(z, y, soft_dice, ce, weight_ce=1, weight_dice=1, ignore_label=None
     options = ce if ignore_label is None else {**ce, "ignore_index": ignore_label}
     entropy = F.cross_entropy(z, y[:, 0].long(), **options) if mask.any() else 0
     return weight_dice * dice(z.softmax(1), truth, mask=mask, **soft_dice) + weight_ce * entropy
+
+
+def top_k(z, y, k=10, **options):
+    """The mean of the largest k % of all losses."""
+    losses = F.cross_entropy(z, y[:, 0].long(), reduction="none", **options).flatten()
+    return losses.sort(descending=True).values[: int(losses.numel() * k / 100)].mean()
+
+
+def dc_and_topk(z, y, soft_dice, ce, weight_ce=1, weight_dice=1, ignore_label=None):
+    options = ce if ignore_label is None else {**ce, "ignore_index": ignore_label}
+    overlap = dc_and_ce(z, y, soft_dice, {}, 0, weight_dice, ignore_label)
+    return overlap + weight_ce * top_k(z, y, **options)
 
 
 def dc_and_bce(z, y, soft_dice, weight_ce=1, weight_dice=1, use_ignore_label=False):
@@ -108,6 +120,44 @@ def test_dc_and_ce_loss(seed, shape, soft_dice, ce, options):
     )
 
 
+TOP_K = {"weight": [[1.0, 2.0, 0.5]], "label_smoothing": [0.1], "k": [10, 29, 33.3, 70.0, 100]}
+
+
+def as_tensors(options):
+    """Options with PyTorch's class weights."""
+    return {k: torch.tensor(x).double() if k == "weight" else x for k, x in options.items()}
+
+
+@MANY
+@given(seeds, shapes, some(**TOP_K, ignore_index=[255, 1]), st.booleans())
+def test_top_k_loss(seed, shape, options, floating):
+    data = Data(seed)
+    labels = data.labels(3, 2, 1, *shape, ignored=options.get("ignore_index"))
+    assume(int(labels.size * options.get("k", 10) / 100) > 0)
+    with_torch(
+        ORACLE,
+        presets.TopKLoss(**options),
+        lambda z, y: top_k(z, y, **as_tensors(options)),
+        [data.logits(2, 3, *shape), labels.astype(np.float64) if floating else labels],
+    )
+
+
+@MANY
+@given(seeds, shapes, some(**DICE), some(**TOP_K), some(**WEIGHTS, ignore_label=[None, 255, 3]))
+def test_dc_and_topk_loss(seed, shape, soft_dice, ce, options):
+    data = Data(seed)
+    labels = data.labels(3, 2, 1, *shape, ignored=options.get("ignore_label"))
+    assume(int(labels.size * ce.get("k", 10) / 100) > 0)
+    if options.get("ignore_label"):
+        soft_dice.pop("smooth", None)
+    with_torch(
+        ORACLE,
+        presets.DC_and_topk_loss({"ddp": False, **soft_dice}, ce, **options),
+        lambda z, y: dc_and_topk(z, y, soft_dice, as_tensors(ce), **options),
+        [data.logits(2, 3, *shape), labels],
+    )
+
+
 @MANY
 @given(seeds, shapes, some(**DICE), some(**WEIGHTS, use_ignore_label=[True, False]))
 def test_dc_and_bce_loss(seed, shape, soft_dice, options):
@@ -144,6 +194,8 @@ def test_activations_are_known_by_name():
         (lambda: presets.SoftDiceLoss(clip_tp=1.0), "`clip_tp` must be None"),
         (lambda: presets.SoftDiceLoss(batch_dice=True), "`ddp` must be False"),
         (lambda: presets.DC_and_CE_loss({"batch_dice": True}, {}), "`ddp` must be False"),
+        (lambda: presets.TopKLoss(k=0), "`k` must be a percentage"),
+        (lambda: presets.DC_and_topk_loss({}, {"k": 101}), "`k` must be a percentage"),
         (
             lambda: presets.SoftDiceLoss("tanh")(np.zeros((1, 2, 3)), np.zeros((1, 1, 3))),
             "callable",
@@ -180,3 +232,31 @@ def test_departure_where_all_is_ignored():
     theirs = dc_and_ce(torch.from_numpy(z), torch.from_numpy(y), {}, {}, ignore_label=255)
     assert float(value) == float(theirs) == -1.0
     assert not grad.any()
+
+
+def test_two_terms_of_the_hardest_pixels_share_a_softmax():
+    z, y = Data(64).logits(2, 3, 4), Data(64).labels(3, 2, 1, 4)
+    said = presets.DC_and_topk_loss({}, {"k": 30}, 0.5, 2.0).translate(z, y)
+    assert said.criterion.weights == (2.0, 0.5)
+
+
+def test_oddity_of_the_percentage():
+    """k % of all pixels, ignored ones too."""
+    data = Data(65)
+    z, y = data.logits(2, 3, 4, 5), data.labels(3, 2, 1, 4, 5, ignored=255)
+    theirs = top_k(torch.from_numpy(z), torch.from_numpy(y), ignore_index=255)
+    assert float(presets.TopKLoss(ignore_index=255)(z, y)) == pytest.approx(float(theirs))
+    mine = al.CrossEntropyLoss(top_k=0.1, ignore_index=255)(z, y[:, 0])
+    check_row("nnunet", "`TopKLoss(ignore_index=255)`, some pixels ignored", theirs, mine)
+
+
+def test_departure_of_a_percentage_that_is_no_pixel():
+    data = Data(66)
+    z, y = data.logits(1, 3, 9), data.labels(3, 1, 1, 9)
+    theirs = top_k(torch.from_numpy(z), torch.from_numpy(y))
+    mine = presets.TopKLoss()(z, y)
+    largest = torch.nn.functional.cross_entropy(
+        torch.from_numpy(z), torch.from_numpy(y[:, 0]).long(), reduction="none"
+    ).max()
+    assert float(mine) == pytest.approx(float(largest))
+    check_row("nnunet", "`TopKLoss()` of 9 pixels", theirs, mine)
