@@ -76,12 +76,17 @@ def is_bool(xp: Namespace, dtype: DType) -> bool:
 
 def is_integer(xp: Namespace, dtype: DType) -> bool:
     """Return whether `dtype` is an integer one, of any width."""
-    return not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral")
+    return bool(dtype == xp.int64) or (not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral"))
 
 
 def is_real_floating(xp: Namespace, dtype: DType) -> bool:
     """Return whether `dtype` is real floating, bfloat16 included."""
-    return _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+    return _is_wide(xp, dtype) or _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+
+
+def _is_wide(xp: Namespace, dtype: DType) -> bool:
+    """Return whether `dtype` is float32 or float64, without spelling its name: that takes long."""
+    return bool(dtype == xp.float32) or bool(dtype == xp.float64)
 
 
 def _is_bfloat16(dtype: DType) -> bool:
@@ -91,9 +96,10 @@ def _is_bfloat16(dtype: DType) -> bool:
 
 def compute_dtype(xp: Namespace, dtype: DType) -> DType:
     """Return the dtype to compute in: float32 for half precision, else `dtype` itself."""
-    if _is_bfloat16(dtype) or xp.finfo(dtype).bits < xp.finfo(xp.float32).bits:
-        return xp.float32
-    return dtype
+    if _is_wide(xp, dtype):
+        return dtype
+    half = _is_bfloat16(dtype) or xp.finfo(dtype).bits < xp.finfo(xp.float32).bits
+    return xp.float32 if half else dtype
 
 
 def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
