@@ -31,11 +31,9 @@ def kinds_in_order(
     """
     x, foreground = xp.reshape(x, (-1,)), xp.reshape(foreground, (-1,))
     some = x if places is None else xp.take(x, places)
-    if x.dtype == xp.float32 and _sorts_integers_fast(xp):
-        bits = bits_of(xp, some)
-        if bits.size and xp.max(bits) < SIGN and x.size <= _MOST_PLACES:
-            yield from _by_keys(xp, bits, foreground, places)
-            return
+    if x.size <= _MOST_PLACES and _suits_keys(xp, some):
+        yield from _by_keys(xp, some, foreground, places)
+        return
     order = descending(xp, some, traced=False)
     order = order if places is None else xp.take(places, order)
     for start in range(0, order.size, _PIECE):
@@ -43,25 +41,40 @@ def kinds_in_order(
         yield piece, xp.astype(xp.take(foreground, piece), order.dtype)
 
 
+def _suits_keys(xp: Namespace, x: Array) -> bool:
+    """Return whether keys of `x` are the faster way; rounding can make an error less than 0."""
+    if x.dtype != xp.float32 or x.size == 0 or not _sorts_integers_fast(xp):
+        return False
+    return not xp.min(x) < 0.0
+
+
 def _by_keys(
-    xp: Namespace, bits: Array, foreground: Array, places: Array | None
+    xp: Namespace, x: Array, foreground: Array, places: Array | None
 ) -> Iterator[tuple[Array, Array]]:
     """Yield the same from 64-bit keys: 31 bits of the entry, 32 of its place, 1 of its kind.
 
-    Sorted, they hold all that is asked for, and no gather is needed.
+    Sorted, they hold all that is asked for, and no gather is needed. `x` is not below 0.
     """
-    keys = xp.astype(bits ^ (SIGN - 1), xp.uint64)
-    keys <<= 32
-    if places is None:
-        keys |= xp.arange(keys.size, dtype=keys.dtype, device=device(keys))
-    else:
-        keys |= places.view(xp.uint64)
-    keys <<= 1
-    keys |= foreground if places is None else xp.take(foreground, places)
+    keys = xp.empty(x.shape, dtype=xp.uint64, device=device(x))
+    starts = range(0, x.size, _PIECE)
+    for start in starts:
+        piece = slice(start, min(start + _PIECE, x.size))
+        if places is None:
+            place = xp.arange(piece.start, piece.stop, dtype=keys.dtype, device=device(x))
+            kind = foreground[piece]
+        else:
+            place = places[piece].view(xp.uint64)
+            kind = xp.take(foreground, places[piece])
+        some = xp.astype(bits_of(xp, x[piece]) ^ (SIGN - 1), xp.uint64)
+        some <<= 32
+        some |= place
+        some <<= 1
+        some |= kind
+        keys[piece] = some
     keys.sort()  # in place
-    for start in range(0, keys.size, _PIECE):
-        piece = keys[start : start + _PIECE].view(xp.int64)
-        yield (piece >> 1) & (_MOST_PLACES - 1), piece & 1
+    for start in starts:
+        some = keys[start : start + _PIECE].view(xp.int64)
+        yield (some >> 1) & (_MOST_PLACES - 1), some & 1
 
 
 _MOST_PLACES = 1 << 32
