@@ -37,7 +37,7 @@ class Backend:
         """The namespace of the standard's functions."""
         if self.module == "jax":
             return self.library.numpy
-        if self.module in {"torch", "cupy"}:
+        if self.module in {"numpy", "torch", "cupy"}:
             return importlib.import_module(f"array_api_compat.{self.module}")
         return self.library
 

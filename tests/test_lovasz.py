@@ -24,7 +24,7 @@ def mask_of(values):
 
 def order_of_kinds(errors, foreground, places):
     """What `kinds_in_order` says, its pieces put together."""
-    pieces = list(kinds.kinds_in_order(np, errors, foreground, places))
+    pieces = list(kinds.kinds_in_order(BACKENDS["numpy"].xp, errors, foreground, places))
     return [np.concatenate([piece[k] for piece in pieces]) for k in (0, 1)]
 
 
@@ -52,7 +52,7 @@ def test_both_ways_to_sort_are_stable_and_descending(what, fast, piece, monkeypa
 
 
 def test_the_trial_of_sorting_ends_in_an_answer():
-    assert kinds._sorts_integers_fast(np) in (True, False)
+    assert kinds._sorts_integers_fast(BACKENDS["numpy"].xp) in (True, False)
 
 
 def test_the_extension_is_the_jaccard_loss_on_hard_predictions(library, dtype):

@@ -212,7 +212,7 @@ def prepare(
         if all_reduce is not None and not (formula.additive or formula.per_image):
             msg = (
                 f"`all_reduce` cannot serve {formula}: it sorts the pixels of the whole batch, so "
-                'its totals do not add up over devices; use pool="image".'
+                'its totals do not add up over devices; use pool="image" or `bins`.'
             )
             raise ValueError(msg)
         result.append(batch)

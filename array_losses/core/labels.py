@@ -78,6 +78,8 @@ def check(
     found = int(xp.max(xp.where(bad, target, zero))) or int(xp.min(xp.where(bad, target, zero)))
     also = f" or the ignored {', '.join(map(str, ignore_index))}" if ignore_index else ""
     hint = "" if ignore_index else f"; to leave such pixels out, set `ignore_index={found}`"
+    if (highest, found) == (1, 255):
+        hint = f"; a 0/255 mask is `mask > 0`{hint}"
     msg = f"`target` must hold integers from 0 to {highest}{also}, got {found}{hint}."
     raise ValueError(msg)
 
@@ -140,7 +142,8 @@ class Labels:
     def pick(self, x: Array) -> Array:
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
         xp = self.xp
-        if self.traced and is_jax_namespace(xp):  # XLA gathers faster than it compares.
+        # XLA gathers faster than it compares. Before 0.5 JAX cannot gather from nothing.
+        if self.traced and is_jax_namespace(xp) and 0 not in x.shape:
             highest = min(self.num_classes - 1, xp.iinfo(self._labels.dtype).max)
             return xp.take_along_axis(x, xp.clip(self._labels, 0, highest), axis=1)
         if self.traced:
