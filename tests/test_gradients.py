@@ -309,3 +309,49 @@ def test_second_derivatives_agree(torch, jax):
     assert np.any(theirs)
     assert_close(eager.numpy(), theirs, 1e-12)
     assert_close(plain.numpy(), theirs, 1e-12)
+
+
+@pytest.mark.parametrize("lead", [10, 20, 40, 80])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        al.DiceLoss(),
+        al.DiceLoss(form="log"),
+        al.TverskyLoss(gamma=1.5),
+        al.MCCLoss(),
+        al.GeneralizedDiceLoss(),
+        al.CrossEntropyLoss() + al.DiceLoss(),
+        al.LovaszSoftmaxLoss(),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_gradient_is_right_where_all_pixels_are_surely_wrong(loss, lead, library, dtype):
+    """Then it is the small difference of a class's own slope and their mean."""
+    if library.module == "jax" and lead > 10:
+        pytest.skip("JAX differentiates the formula, and loses that difference: docs/frameworks.md")
+    labels = np.array([[0, 1, 2, 1]])
+    logits = np.zeros((1, 3, 4))
+    logits[:, 1] = lead
+    one_hot = np.moveaxis(np.eye(3, dtype=int)[labels], -1, 1)
+    expected = loss.value_and_grad(logits, one_hot)[1]
+    _, gradient = loss.value_and_grad(*library.on((logits, labels), dtype))
+    error = np.abs(library.to_numpy(gradient) - expected).max() / np.abs(expected).max()
+    assert error < 512 * np.finfo(dtype).eps
+
+
+def test_a_moderate_softmax_bears_small_and_large_weights(library):
+    if library.module == "jax":
+        pytest.skip("JAX has no such softmax")
+    rng = np.random.default_rng(4)
+    labels = rng.integers(3, size=(1, 40))
+    for offset, weight in ((20, 1e-25), (-20, 1e24), (38, 1e-25), (-38, 1e24)):
+        logits = rng.normal(scale=0.1, size=(1, 3, 40)) + offset
+        weights = np.full(labels.shape, weight)
+        expected = al.DiceLoss().value_and_grad(logits, labels, pixel_weights=weights)[1]
+        found = al.DiceLoss().value_and_grad(
+            *library.on((logits, labels), "float32"),
+            pixel_weights=library.asarray(weights, "float32"),
+        )[1]
+        np.testing.assert_allclose(
+            library.to_numpy(found), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+        )

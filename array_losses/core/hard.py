@@ -14,7 +14,7 @@ from array_losses.core import activations
 from array_losses.core.activations import Activation
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace
-from array_losses.core.products import over_classes, over_pixels
+from array_losses.core.products import over_both, over_classes, over_pixels
 
 __all__ = ["Apart", "HardView", "LabelledProbabilities", "OneHot", "labelled_softmax"]
 
@@ -48,8 +48,8 @@ class HardView(Activation):
 def labelled_softmax(xp: Namespace, logits: Array, labels: Labels, *, look: bool) -> HardView:
     """Return a labelled softmax, the quicker one if the values may be looked at and allow it."""
     if look and 0 not in logits.shape:
-        # The quotient of the sum of all exponentials and the smallest one is a number, too.
-        highest = 0.45 * math.log(xp.finfo(logits.dtype).max) - 0.5 * math.log(logits.shape[1])
+        # Far enough from the limits for products with weights of 1e-25 or 1e24.
+        highest = 0.25 * math.log(xp.finfo(logits.dtype).max) - 0.5 * math.log(logits.shape[1])
         if xp.max(logits) < highest and xp.min(logits) > -highest:
             return _ModerateLabelledSoftmax(xp, logits, labels)
     return _LabelledSoftmax(xp, logits, labels)
@@ -96,14 +96,33 @@ class _ModerateLabelledSoftmax(HardView):
         return inside, outside, missed
 
     def backward_by_class(self, inside: Array, outside: Array, weights: Array | None) -> Array:
-        """Return p (dp - sum of p dp), dp measured from the label's so that nothing cancels."""
+        """Return p (dp - sum of p dp), dp measured from the likeliest class's."""
         inside = self._labels.of_class(inside)
-        pull = over_classes(self.xp, outside, self._others) * self._inverse
-        pull -= inside * self.not_p
-        slope = outside - (inside + pull)
-        slope *= self._others
-        slope *= _times(weights, self._inverse)
-        return self._labels.put(slope, -_times(weights, self.p) * pull)
+        top, others_win = self._top
+        reference = over_classes(self.xp, outside, top)
+        reference = others_win * reference + (1.0 - others_win) * inside
+        return self._backward(outside - reference, inside - reference, weights)
+
+    @property
+    def _top(self) -> tuple[Array, Array]:
+        """Return 1 for the likeliest one of the other classes, and 1 where it beats the label."""
+        xp = self.xp
+        highest = xp.max(self._others, axis=1, keepdims=True)
+        top = xp.astype(self._others == highest, self._others.dtype)
+        return top, xp.astype(highest > self._exp, top.dtype)
+
+    def _backward(self, outside: Array, inside: Array, weights: Array | None) -> Array:
+        """Return p (dp - sum of p dp) from the dp of the other classes and of the label.
+
+        The dp of the likeliest class must be 0: its own slope is then minus the sum, and no small
+        difference of large numbers. `outside` may change.
+        """
+        mean = over_both(self.xp, outside, self._others) * self._inverse
+        mean += self.p * inside
+        outside -= mean
+        outside *= self._others
+        outside *= _times(weights, self._inverse)
+        return self._labels.put(outside, _times(weights, self.p) * (inside - mean))
 
     def errors(self) -> Array:
         """Return p, but 1 - p for the labelled class.
@@ -118,13 +137,11 @@ class _ModerateLabelledSoftmax(HardView):
         return errors
 
     def backward_errors(self, d: Array) -> Array:
-        """Return p (dp - sum of p dp), dp measured from the label's, which is minus its d."""
-        p = self._others * self._inverse
-        slope = d + self._labels.pick(d)
-        pull = self.xp.sum(p * slope, axis=1, keepdims=True)
-        slope -= pull
-        slope *= p
-        return self._labels.put(slope, -self.p * pull)
+        """Return p (dp - sum of p dp), with minus its d for the label."""
+        top, others_win = self._top
+        inside = -self._labels.pick(d)
+        reference = others_win * over_both(self.xp, d, top) + (1.0 - others_win) * inside
+        return self._backward(d - reference, inside - reference, None)
 
 
 class _LabelledSoftmax(_ModerateLabelledSoftmax):

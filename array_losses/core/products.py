@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
 
-__all__ = ["over_classes", "over_pixels"]
+__all__ = ["over_both", "over_classes", "over_pixels"]
 
 
 def over_pixels(xp: Namespace, x: Array, y: Array) -> Array:
@@ -22,3 +22,10 @@ def over_classes(xp: Namespace, numbers: Array, x: Array) -> Array:
         return xp.einsum("ncx,ncp->np", numbers, x)[:, None, :]
     # Nor here: a setting may let PyTorch and CuPy round the factors of a product to 10 bits.
     return xp.sum(numbers * x, axis=1, keepdims=True)
+
+
+def over_both(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return the sum over classes of `x` times `y`, one number a pixel: (images, 1, pixels)."""
+    if is_numpy_namespace(xp):
+        return xp.einsum("ncp,ncp->np", x, y)[:, None, :]
+    return xp.sum(x * y, axis=1, keepdims=True)
