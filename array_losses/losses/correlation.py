@@ -102,7 +102,8 @@ class MCCLoss(ClassLoss):
         (tp, fp, fn, tn), difference, root, _ = _fraction(xp, totals)
         cross = tp * tn * (fp + fn) + fp * fn * (tp + tn)
         above = difference > 0.0
-        near = cross / (root * xp.where(above, root + difference, 1.0))
+        # One after the other: the square of their product would underflow in the derivative.
+        near = (cross / root) / xp.where(above, root + difference, 1.0)
         loss = xp.where(above, near, 1.0 - difference / root)
         return xp.where(sum(totals) == 0.0, 0.0, loss)
 
