@@ -116,15 +116,13 @@ class Evaluation:
 
     @property
     def better_at_once(self) -> bool:
-        """Whether value and gradient together cost little more than the value.
+        """Whether value and gradient together cost less than one after the other.
 
         Not in half precision: a gradient that is scaled later (by a loss scale, say) must not have
         been rounded before.
         """
         scalar = all(formula.reduction != "none" for _, formula in self.terms)
-        if not scalar or self.logits.dtype != self.dtype:
-            return False
-        return self._in_one_pass or any(formula.by_class for _, formula in self.terms)
+        return scalar and bool(self.logits.dtype == self.dtype)
 
     @property
     def _in_one_pass(self) -> bool:
@@ -142,7 +140,7 @@ class Evaluation:
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             # Sums by class and bin are large: they are made only to be exchanged.
             if group.additive and (not group.by_class or self.all_reduce):
-                totals |= self._first_pass(group, cuts, maps)
+                totals |= self._first_pass(group, cuts, maps, scratch)
             else:
                 totals |= self._by_class(group, cuts, scratch)
         return self._finished(totals, maps)
@@ -202,9 +200,15 @@ class Evaluation:
         return pixels.only(self.xp.reshape(self.chosen[i][cut], (images, 1, count)))
 
     def _first_pass(
-        self, group: Group, cuts: list[Cut], maps: dict[int, Array]
+        self, group: Group, cuts: list[Cut], maps: dict[int, Array], scratch: Array | None
     ) -> dict[int, Totals]:
-        """Return the totals; fill the maps of the losses that have a value a pixel."""
+        """Return the totals; fill the maps of the losses that have a value a pixel.
+
+        What the second pass can have in place of the logits is kept in `scratch`.
+        """
+        room = None
+        if scratch is not None and scratch.dtype == self.dtype and len(self.groups) == 1:
+            room = group.view_of(scratch)
         for i, formula in zip(group.members, group.formulas, strict=True):
             if formula.mapped:
                 maps[i] = self.xp.empty(group.shape, dtype=self.dtype, device=self.device)
@@ -221,7 +225,9 @@ class Evaluation:
                 else:
                     found.append(formula.totals(pixels))
             if len(cuts) == 1 and cut == group.everything:
-                group.keep(seen)
+                group.keep_only(seen)
+            elif room is not None:
+                group.keep(cut, seen, room)
             return found
 
         return self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))

@@ -15,6 +15,8 @@ from array_losses.core.pixels import Pixels
 __all__ = ["Cut", "Group", "grouped"]
 
 Cut: TypeAlias = tuple[slice, ...]
+Place: TypeAlias = tuple[tuple[int | None, int | None], ...]
+Kept: TypeAlias = tuple[Array, bool]
 
 
 class Group:
@@ -42,7 +44,8 @@ class Group:
         # Where no loss keeps images apart, the pixels of several go on one axis.
         self._merged = not any(formula.per_image for formula in self.formulas)
         self._views = tuple(dict.fromkeys(formula.view for formula in self.formulas))
-        self._kept: dict[View, Pixels] | None = None
+        self._only: dict[View, Pixels] | None = None
+        self._kept: dict[Place, Kept] = {}
         self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
         self._device = device(batch.logits)
         self._hard = not batch.soft
@@ -63,15 +66,25 @@ class Group:
 
     def pixels(self, cut: Cut) -> dict[View, Pixels]:
         """Return a block as its losses see it."""
-        if self._kept is not None and cut == self.everything:
-            kept, self._kept = self._kept, None
-            return kept
-        block = self._block(cut)
+        if self._only is not None and cut == self.everything:
+            only, self._only = self._only, None
+            return only
+        block = self._block(cut, self._kept.pop(_place(cut), None))
         return {view: Pixels(block, view, look=self.look, traced=False) for view in self._views}
 
-    def keep(self, seen: dict[View, Pixels]) -> None:
+    def keep_only(self, seen: dict[View, Pixels]) -> None:
         """Keep the only block there is, with all that was computed for it, for the next pass."""
-        self._kept = seen
+        self._only = seen
+
+    def keep(self, cut: Cut, seen: dict[View, Pixels], room: Array) -> None:
+        """Keep in its place in `room` what the next pass can have in place of a block's logits."""
+        if len(seen) > 1:
+            return
+        (pixels,) = seen.values()
+        kept = pixels.kept()
+        if kept is not None:
+            self.write(room, cut, kept)
+            self._kept[_place(cut)] = (room, pixels.counted.plain)
 
     def read(self, array: Array, cut: Cut) -> Array:
         """Return a block of an array with its classes second."""
@@ -84,8 +97,9 @@ class Group:
         piece = self.xp.astype(piece, array.dtype, copy=False)
         array[where] = array[where] + piece if add else piece
 
-    def _block(self, cut: Cut) -> Block:
+    def _block(self, cut: Cut, kept: Kept | None) -> Block:
         batch = self.batch
+        room, plain = kept or (None, False)
         logits = batch.logits[_with_classes(cut)]
         target = batch.target[cut if batch.labelled else _with_classes(cut)]
         images = 1 if self._merged else logits.shape[0]
@@ -99,6 +113,8 @@ class Group:
             lambda: self._together(logits),
             self._together(target),
             None if batch.pixel_weights is None else self._together(batch.pixel_weights[cut]),
+            None if room is None else lambda: self.read(room, cut),
+            plain,
         )
 
     def _together(self, x: Array) -> Array:
@@ -123,6 +139,10 @@ class Group:
             return xp.reshape(x, shape)
         x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
         return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+
+
+def _place(cut: Cut) -> Place:
+    return tuple((one.start, one.stop) for one in cut)
 
 
 def _with_classes(cut: Cut) -> Cut:

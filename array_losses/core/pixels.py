@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_losses.core import activations, hard, traced
+from array_losses.core import activations, hard, labelled, traced
 from array_losses.core.activations import Activation
 from array_losses.core.block import Block, View
 from array_losses.core.counted import Counted, check_probabilities
@@ -156,13 +156,27 @@ class Pixels:
 
     def _look_at_what_is_so(self) -> HardView:
         xp, view = self.xp, self.view
+        if self._block.kept is not None:
+            return self._look_again(self._block.kept())
         if self.labels is not None and view.activation == "softmax":
-            return hard.labelled_softmax(xp, self.logits, self.labels, look=self._look)
+            return labelled.labelled_softmax(xp, self.logits, self.labels, look=self._look)
         if self.labels is not None:
             return hard.LabelledProbabilities(xp, self.logits, self.labels)
         if self.exclusive:
             return hard.OneHot(self.activation, self.share)
+        if view.activation == "sigmoid":
+            return hard.apart(xp, self.logits, self.share, look=self._look)
         return hard.Apart(self.flipped(self.sign), self.share, self.sign)
+
+    def _look_again(self, kept: Array) -> HardView:
+        if self.labels is not None:
+            return labelled.kept_softmax(self.xp, kept, self.labels)
+        return hard.kept_apart(self.xp, kept, self.share)
+
+    def kept(self) -> Array | None:
+        """Return what another pass can have in place of the logits, if they were looked at so."""
+        made = self._made.hard_view
+        return None if made is None else made.kept()
 
     def _follow_what_is_so(self) -> Activation:
         if self.labels is None:

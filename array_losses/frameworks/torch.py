@@ -144,14 +144,16 @@ class _Loss(torch.autograd.Function):
         elif torch.is_grad_enabled():
             loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
-        elif ctx.gradient is not None:
+        elif ctx.state is not None:
+            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+            gradient = evaluation.gradient(ctx.state, d)
+        else:
             # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
             gradient, ctx.gradient = ctx.gradient, None
+            if gradient is None:  # A second backward pass: the same way, for the same bits.
+                evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+                gradient = evaluation.value_and_gradient()[1]
             gradient = gradient if d.device.type == "cpu" and d == 1.0 else gradient.mul_(d)
-        else:
-            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-            state = evaluation.value()[1] if ctx.state is None else ctx.state
-            gradient = evaluation.gradient(state, d)
         return gradient, None, None, None, None
 
 
