@@ -11,11 +11,11 @@ Only for eager arrays: what is written in place here, automatic differentiation 
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 from array_losses.core.hard import HardView
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
+from array_losses.core.once import once
 from array_losses.core.products import over_both, over_pixels, times
 
 __all__ = ["kept_softmax", "labelled_softmax"]
@@ -55,19 +55,19 @@ class _Moderate(HardView):
         self._every = exp
         self._labels = labels
 
-    @cached_property
+    @once
     def _exp(self) -> Array:
         raise NotImplementedError
 
-    @cached_property
+    @once
     def _sum_others(self) -> Array:
         raise NotImplementedError
 
-    @cached_property
+    @once
     def _inverse(self) -> Array:
         return 1.0 / (self._sum_others + self._exp)
 
-    @cached_property
+    @once
     def every_p(self) -> Array:
         """The probability of each class."""
         return self._every * self._inverse
@@ -117,19 +117,19 @@ class _Moderate(HardView):
 class _Few(_Moderate):
     """Of few classes: the target as numbers 0 and 1."""
 
-    @cached_property
+    @once
     def _share(self) -> Array:
         return self.xp.astype(self._labels.equal, self._every.dtype)
 
-    @cached_property
+    @once
     def _rest(self) -> Array:
         return 1.0 - self._share
 
-    @cached_property
+    @once
     def _exp(self) -> Array:
         return over_both(self.xp, self._share, self._every)
 
-    @cached_property
+    @once
     def _sum_others(self) -> Array:
         return over_both(self.xp, self._rest, self._every)
 
@@ -169,22 +169,22 @@ class _Few(_Moderate):
 class _Many(_Moderate):
     """Of many classes: read and written at the labels."""
 
-    @cached_property
+    @once
     def _exp(self) -> Array:
         return self._labels.pick(self._every)
 
-    @cached_property
+    @once
     def _others(self) -> Array:
         """The exponentials with 0 for the labelled class; those of all are gone."""
         exp = self._exp
         every, self._every = self._every, None
         return self._labels.put(every, self.xp.zeros_like(exp))
 
-    @cached_property
+    @once
     def _sum_others(self) -> Array:
         return self.xp.sum(self._others, axis=1, keepdims=True)
 
-    @cached_property
+    @once
     def every_p(self) -> Array:
         """The probability of each class."""
         if self._every is not None:
@@ -234,7 +234,7 @@ class _KeptMany(_Many):
         super().__init__(xp, p, labels)
         self.every_p = p
 
-    @cached_property
+    @once
     def _others(self) -> Array:
         return self._labels.put(self.every_p + 0.0, self.xp.zeros_like(self._exp))
 
