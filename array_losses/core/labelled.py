@@ -27,12 +27,16 @@ _FEW = 8
 def labelled_softmax(xp: Namespace, logits: Array, labels: Labels, *, look: bool) -> HardView:
     """Return a labelled softmax, the quicker one if the values may be looked at and allow it."""
     if look and 0 not in logits.shape:
-        # Far enough from the limits for products with weights of 1e-25 or 1e24.
-        highest = 0.25 * math.log(xp.finfo(logits.dtype).max) - 0.5 * math.log(logits.shape[1])
+        highest = _highest_moderate(xp, logits)
         if xp.max(logits) < highest and xp.min(logits) > -highest:
             few_or_many = _Few if _are_few(xp, labels) else _Many
             return few_or_many(xp, xp.exp(logits), labels)
     return _LabelledSoftmax(xp, logits, labels)
+
+
+def _highest_moderate(xp: Namespace, logits: Array) -> float:
+    """Return what is far enough from the limits for products with weights of 1e-25 or 1e24."""
+    return 0.25 * math.log(xp.finfo(logits.dtype).max) - 0.5 * math.log(logits.shape[1])
 
 
 def kept_softmax(xp: Namespace, p: Array, labels: Labels) -> HardView:

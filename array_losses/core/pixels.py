@@ -239,7 +239,9 @@ class Pixels:
         xp = self.xp
         if not self.traced:
             sums = self.hard_view.confusion(self.weights)
-            return tuple(one if per_image else xp.sum(one, axis=0)[None, :] for one in sums)
+            if per_image or self.shape[0] == 1:
+                return sums
+            return tuple(xp.sum(one, axis=0)[None, :] for one in sums)
         there = self.target
         if isinstance(self.so, traced.LabelledSoftmax):
             p, not_p, outside = self.so.p, self.so.not_p, self.so.p_others
