@@ -353,6 +353,9 @@ class Evaluation:
         for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
             if formula.mapped:
                 continue
+            if len(cuts) == 1:
+                result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
+                continue
             rows = group.shape[0] if formula.per_image else 1
             result[i] = tuple(
                 xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device)
