@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from array_api_compat import (
@@ -13,6 +14,8 @@ from array_api_compat import (
     is_numpy_namespace,
     is_torch_namespace,
 )
+
+from array_losses.core.lean import Lean
 
 __all__ = [
     "Array",
@@ -70,8 +73,14 @@ def namespace_of(**arrays: Array) -> Namespace:
         msg = f"All arrays must come from one library, got {kinds}."
         raise TypeError(msg) from error
     if is_numpy_namespace(common):
+        common = _lean(common)
         _found.update((type(x), common) for x in given.values())
     return common
+
+
+@cache
+def _lean(full: Namespace) -> Namespace:
+    return Lean(full)
 
 
 def _found_before(arrays: dict[str, Array]) -> Namespace | None:
