@@ -11,6 +11,7 @@ from array_losses.core.namespace import (
     is_bool,
     is_integer,
     is_jax_namespace,
+    is_numpy_namespace,
     is_real_floating,
     namespace_of,
 )
@@ -135,6 +136,8 @@ def _check_dtypes(xp: Namespace, logits: Array, target: Array, pixel_weights: Ar
 
 
 def _check_devices(xp: Namespace, logits: Array, **others: Array | None) -> None:
+    if is_numpy_namespace(xp):  # There is but one.
+        return
     if is_jax_namespace(xp):  # Tracers have no device, sharded arrays many: JAX checks itself.
         return
     for name, x in others.items():

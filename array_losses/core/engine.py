@@ -71,6 +71,7 @@ class Evaluation:
         self.dtype = compute_dtype(self.xp, logits.dtype)
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
+        self.look = look
         self.groups = grouped(terms, batches, look=look)
         plan = plans.current()
         self.threads = 1
@@ -151,7 +152,7 @@ class Evaluation:
         order = sorted(totals)
         formulas = [self.terms[i][1] for i in order]
         reduced, fractions = finish(xp, formulas, [totals[i] for i in order], self.all_reduce)
-        values = {i: divide(xp, *one) for i, one in zip(order, fractions, strict=True)} | maps
+        values = {i: self._divide(*one) for i, one in zip(order, fractions, strict=True)} | maps
         value = weighted_sum(self.terms, [values[i] for i in range(len(self.terms))])
         state = State(
             dict(zip(order, reduced, strict=True)),
@@ -271,6 +272,8 @@ class Evaluation:
 
         def divide_by(cut: Cut) -> list[Totals]:
             seen = group.pixels(cut)
+            if len(cuts) == 1:
+                group.keep_only(seen)
             return [
                 (formula.divisor(self._pixels(i, cut, seen)),)
                 for i, formula in zip(group.members, group.formulas, strict=True)
@@ -279,9 +282,9 @@ class Evaluation:
         divisors = self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
         rates = []
         for i, formula in zip(group.members, group.formulas, strict=True):
-            rate = xp.full((), self.terms[i][0], dtype=self.wide, device=self.device)
+            rate = self._weight(i)
             if formula.reduction == "mean":
-                rate = divide(xp, rate, divisors[i][0][0, 0])
+                rate = self._divide(rate, divisors[i][0][0, 0])
             rates.append(xp.astype(rate, self.dtype))
 
         def work(cut: Cut) -> list[Totals]:
@@ -289,13 +292,14 @@ class Evaluation:
             slope, found = None, []
             for i, rate, formula in zip(group.members, rates, group.formulas, strict=True):
                 pixels = self._pixels(i, cut, seen)
-                found.append(formula.totals(pixels))
+                found.append((formula.summed(pixels),))
                 each = formula.slope(pixels, (rate,))
                 slope = each if slope is None else slope + each
             group.write(out, cut, slope, add=add)
             return found
 
-        return self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
+        sums = self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
+        return {i: (*sums[i], *divisors[i]) for i in sums}
 
     def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
         """Take the errors of each block, then all of each class, several classes side by side.
@@ -359,6 +363,9 @@ class Evaluation:
         for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
             if formula.mapped:
                 continue
+            if len(cuts) == 1:
+                result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
+                continue
             rows = group.shape[0] if formula.per_image else 1
             result[i] = tuple(
                 xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device)
@@ -374,15 +381,21 @@ class Evaluation:
         """Return d loss / d totals of one loss; for a map, d loss / d map."""
         xp = self.xp
         weight, formula = self.terms[i]
-        d = xp.ones((), dtype=self.wide, device=self.device) if d is None else d
-        d = weight * xp.astype(d, self.wide)
+        d = self._weight(i) if d is None else weight * xp.astype(d, self.wide)
         if formula.mapped:
             return (xp.astype(d, self.dtype),)
-        divisor = state.divisors[i]
-        if divisor is not None:
-            d = divide(xp, d, divisor)
-        rates = formula.rates(xp, state.totals[i], d)
+        rates = formula.rates(xp, state.totals[i], self._divide(d, state.divisors[i]))
         return tuple(xp.astype(rate, self.dtype) for rate in rates)
+
+    def _weight(self, i: int) -> Array:
+        """Return the weight of a loss in the sum."""
+        return self.xp.full((), self.terms[i][0], dtype=self.wide, device=self.device)
+
+    def _divide(self, numerator: Array, divisor: Array | None) -> Array:
+        """Return `divide` of both, at once where a look tells that the divisor is not 0."""
+        if self.look and divisor is not None and divisor.shape == () and divisor != 0.0:
+            return numerator / divisor
+        return divide(self.xp, numerator, divisor)
 
     def _of_block(self, rate: Array, cut: Cut, formula: Formula, pixels: Pixels) -> Array:
         """Return the part of a rate that belongs to a block."""

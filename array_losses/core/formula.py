@@ -77,6 +77,9 @@ class Formula(Protocol):
     def totals(self, pixels: Pixels) -> Totals:
         """Return what must be summed over pixels."""
 
+    def summed(self, pixels: Pixels) -> Array:
+        """Return the block's part of the numerator, (1, 1); only where `pixelwise`."""
+
     def divisor(self, pixels: Pixels) -> Array:
         """Return the block's part of the divisor, (1, 1); only where `pixelwise`."""
 

@@ -9,7 +9,7 @@ from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
 from array_losses.core.block import Block, View
 from array_losses.core.formula import Formula, Terms
-from array_losses.core.namespace import Array, compute_dtype, device
+from array_losses.core.namespace import Array, Namespace, compute_dtype, device
 from array_losses.core.pixels import Pixels
 
 __all__ = ["Cut", "Group", "grouped"]
@@ -51,9 +51,11 @@ class Group:
         self._hard = not batch.soft
 
     def cuts(self, plan: plans.Plan, itemsize: int) -> list[Cut]:
-        """Return the blocks; a single one, if there is no pixel at all."""
+        """Return the blocks; `everything`, if one is enough or there is no pixel at all."""
         size = plan.pixels(self.classes, itemsize, on_cpu=self.look)
-        return plans.blocks(self.shape, size) or [self.everything]
+        if math.prod(self.shape) <= size:
+            return [self.everything]
+        return plans.blocks(self.shape, size)
 
     @property
     def everything(self) -> Cut:
@@ -88,7 +90,7 @@ class Group:
 
     def read(self, array: Array, cut: Cut) -> Array:
         """Return a block of an array with its classes second."""
-        return self._together(array[_with_classes(cut)])
+        return _together(self.xp, array[_with_classes(cut)], self.classes, merged=self._merged)
 
     def write(self, array: Array, cut: Cut, block: Array, *, add: bool = False) -> None:
         """Write a block to, or add it to, its place in an array with its classes second."""
@@ -98,39 +100,32 @@ class Group:
         array[where] = array[where] + piece if add else piece
 
     def _block(self, cut: Cut, kept: Kept | None) -> Block:
-        batch = self.batch
-        room, plain = kept or (None, False)
+        # Not one of them may refer to the group, which may keep the block: nothing would be freed
+        # until the garbage is collected.
+        xp, batch, merged, classes = self.xp, self.batch, self._merged, self.classes
         logits = batch.logits[_with_classes(cut)]
-        target = batch.target[cut if batch.labelled else _with_classes(cut)]
-        images = 1 if self._merged else logits.shape[0]
-        count = math.prod(logits.shape) // max(1, images * self.classes)
+        room, plain = (None, False) if kept is None else (kept[0][_with_classes(cut)], kept[1])
+        images = 1 if merged else logits.shape[0]
+        count = math.prod(logits.shape) // max(1, images * classes)
+        if batch.labelled:
+            target = _together(xp, batch.target[cut], None, merged=merged)
+        else:
+            target = _together(xp, batch.target[_with_classes(cut)], classes, merged=merged)
+        weights = batch.pixel_weights
+        if weights is not None:
+            weights = _together(xp, weights[cut], None, merged=merged)
         return Block(
-            self.xp,
-            (images, self.classes, count),
+            xp,
+            (images, classes, count),
             self._dtype,
             self._device,
             self._hard,
-            lambda: self._together(logits),
-            self._together(target),
-            None if batch.pixel_weights is None else self._together(batch.pixel_weights[cut]),
-            None if room is None else lambda: self.read(room, cut),
+            lambda: _together(xp, logits, classes, merged=merged),
+            target,
+            weights,
+            None if room is None else lambda: _together(xp, room, classes, merged=merged),
             plain,
         )
-
-    def _together(self, x: Array) -> Array:
-        """Return a piece with its pixels on one axis."""
-        xp = self.xp
-        by_class = x.ndim == len(self.shape) + 1
-        images, total = x.shape[0], math.prod(x.shape)
-        if self._merged:
-            if by_class and images != 1:
-                x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
-            images = 1
-        # By way of one axis, which makes a view of other strides contiguous.
-        flat = xp.reshape(x, (-1,)) if total else x
-        classes = self.classes if by_class else 1
-        before = (images, classes) if by_class else (images,)
-        return xp.reshape(flat, (*before, total // max(1, images * classes)))
 
     def _apart(self, x: Array, shape: tuple[int, ...]) -> Array:
         """Return the inverse of `_together` for an array with classes."""
@@ -143,6 +138,23 @@ class Group:
 
 def _place(cut: Cut) -> Place:
     return tuple((one.start, one.stop) for one in cut)
+
+
+def _together(xp: Namespace, x: Array, classes: int | None, *, merged: bool) -> Array:
+    """Return a piece with its pixels on one axis, those of all images where they are `merged`.
+
+    Its classes, if it has any, are second.
+    """
+    images, total = x.shape[0], math.prod(x.shape)
+    if merged:
+        if classes is not None and images != 1:
+            x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+        images = 1
+    # By way of one axis, which makes a view of other strides contiguous.
+    flat = xp.reshape(x, (-1,)) if total else x
+    if classes is None:
+        return xp.reshape(flat, (images, total // max(1, images)))
+    return xp.reshape(flat, (images, classes, total // max(1, images * classes)))
 
 
 def _with_classes(cut: Cut) -> Cut:

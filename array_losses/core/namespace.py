@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from array_api_compat import (
@@ -13,6 +14,8 @@ from array_api_compat import (
     is_numpy_namespace,
     is_torch_namespace,
 )
+
+from array_losses.core.lean import Lean
 
 __all__ = [
     "Array",
@@ -43,12 +46,18 @@ DType: TypeAlias = Any
 Namespace: TypeAlias = Any
 ArrayT = TypeVar("ArrayT")
 
+# The namespace of arrays of these types, NumPy's: to find it out again takes long.
+_found: dict[type, Namespace] = {}
+
 
 def namespace_of(**arrays: Array) -> Namespace:
     """Return the namespace that all named arrays share, or raise a TypeError that names them.
 
     Of them only `pixel_weights` may be None.
     """
+    common = _found_before(arrays)
+    if common is not None:
+        return common
     given = {name: x for name, x in arrays.items() if x is not None or name != "pixel_weights"}
     for name, x in given.items():
         if not is_array_api_obj(x):
@@ -58,11 +67,32 @@ def namespace_of(**arrays: Array) -> Namespace:
             msg = f"`{name}` must not be a masked array; give the mask as `pixel_weights`."
             raise TypeError(msg)
     try:
-        return array_namespace(*given.values())
+        common = array_namespace(*given.values())
     except TypeError as error:
         kinds = ", ".join(f"`{name}` {_kind(x)}" for name, x in given.items())
         msg = f"All arrays must come from one library, got {kinds}."
         raise TypeError(msg) from error
+    if is_numpy_namespace(common):
+        common = _lean(common)
+        _found.update((type(x), common) for x in given.values())
+    return common
+
+
+@cache
+def _lean(full: Namespace) -> Namespace:
+    return Lean(full)
+
+
+def _found_before(arrays: dict[str, Array]) -> Namespace | None:
+    """Return the namespace of arrays of types that were seen before, if all are."""
+    common = None
+    for name, x in arrays.items():
+        if x is None and name == "pixel_weights":
+            continue
+        common = _found.get(type(x))
+        if common is None:
+            return None
+    return common
 
 
 def _kind(x: object) -> str:
@@ -76,17 +106,29 @@ def is_bool(xp: Namespace, dtype: DType) -> bool:
 
 def is_integer(xp: Namespace, dtype: DType) -> bool:
     """Return whether `dtype` is an integer one, of any width."""
-    return bool(dtype == xp.int64) or (not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral"))
+    if _is_label(xp, dtype):
+        return True
+    return not _is_wide(xp, dtype) and not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral")
 
 
 def is_real_floating(xp: Namespace, dtype: DType) -> bool:
     """Return whether `dtype` is real floating, bfloat16 included."""
-    return _is_wide(xp, dtype) or _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+    if _is_wide(xp, dtype):
+        return True
+    if _is_label(xp, dtype) or is_bool(xp, dtype):
+        return False
+    return _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+
+
+# The dtypes that are common are told without spelling their names, which takes long.
 
 
 def _is_wide(xp: Namespace, dtype: DType) -> bool:
-    """Return whether `dtype` is float32 or float64, without spelling its name: that takes long."""
     return bool(dtype == xp.float32) or bool(dtype == xp.float64)
+
+
+def _is_label(xp: Namespace, dtype: DType) -> bool:
+    return bool(dtype == xp.int64) or bool(dtype == xp.uint8) or bool(dtype == xp.int32)
 
 
 def _is_bfloat16(dtype: DType) -> bool:

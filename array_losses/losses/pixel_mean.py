@@ -99,10 +99,13 @@ class PixelLoss(Loss):
             total = each if total is None else total + each
         return total
 
+    def summed(self, pixels: Pixels) -> Array:
+        """Return the summed losses of a block, (1, 1)."""
+        return pixels.xp.sum(self.pixel_losses(pixels))[None, None]
+
     def totals(self, pixels: Pixels) -> Totals:
         """Return the summed losses and the divisor of their mean."""
-        losses = pixels.xp.sum(self.pixel_losses(pixels))
-        return pixels.xp.reshape(losses, (1, 1)), self.divisor(pixels)
+        return self.summed(pixels), self.divisor(pixels)
 
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
@@ -153,7 +156,7 @@ class PixelLoss(Loss):
     def _with_factors(self, pixels: Pixels) -> Iterator[tuple[Outcome, Array | float]]:
         for outcome in self.outcomes(pixels):
             factor = self.factor(outcome)
-            silenced = self.silences(outcome)
+            silenced = factor == 0.0 if isinstance(factor, float) else self.silences(outcome)
             yield (outcome.kept_from_log_0(factor) if silenced else outcome), factor
 
 
