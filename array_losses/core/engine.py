@@ -270,16 +270,7 @@ class Evaluation:
         xp = self.xp
         out = group.view_of(gradient)
 
-        def divide_by(cut: Cut) -> list[Totals]:
-            seen = group.pixels(cut)
-            if len(cuts) == 1:
-                group.keep_only(seen)
-            return [
-                (formula.divisor(self._pixels(i, cut, seen)),)
-                for i, formula in zip(group.members, group.formulas, strict=True)
-            ]
-
-        divisors = self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
+        divisors = self._divisors(group, cuts)
         rates = []
         for i, formula in zip(group.members, group.formulas, strict=True):
             rate = self._weight(i)
@@ -300,6 +291,30 @@ class Evaluation:
 
         sums = self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
         return {i: (*sums[i], *divisors[i]) for i in sums}
+
+    def _divisors(self, group: Group, cuts: list[Cut]) -> dict[int, Totals]:
+        """Return the divisors of the means, which the targets alone tell.
+
+        Blocks of one size have the same ones if it took no look at the target to find them.
+        """
+        known: dict[int, list[Totals]] = {}
+
+        def divide_by(cut: Cut) -> list[Totals]:
+            size = group.size(cut)
+            if size in known:
+                return known[size]
+            seen = group.pixels(cut)
+            if len(cuts) == 1:
+                group.keep_only(seen)
+            found: list[Totals] = [
+                (formula.divisor(self._pixels(i, cut, seen)),)
+                for i, formula in zip(group.members, group.formulas, strict=True)
+            ]
+            if not self.chosen and not any(pixels.looked_at for pixels in seen.values()):
+                known[size] = found
+            return found
+
+        return self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
 
     def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
         """Take the errors of each block, then all of each class, several classes side by side.

@@ -62,6 +62,11 @@ class Group:
         """The whole batch as one block."""
         return tuple(slice(None) for _ in self.shape)
 
+    def size(self, cut: Cut) -> int:
+        """Return the number of pixels of a block."""
+        pairs = zip(cut, self.shape, strict=True)
+        return math.prod(len(range(*one.indices(length))) for one, length in pairs)
+
     def view_of(self, array: Array) -> Array:
         """Return a view of an array of the logits' shape with its classes second."""
         return classes_second(self.xp, array, self.class_axis)

@@ -89,6 +89,11 @@ class Pixels:
         return self._made.counted
 
     @property
+    def looked_at(self) -> bool:
+        """Whether the target was read."""
+        return self._made.counted is not None
+
+    @property
     def weights(self) -> Array | None:
         """The weight of each element, broadcastable to the logits; None where all weigh 1."""
         weights = None
