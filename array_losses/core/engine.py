@@ -19,6 +19,7 @@ from array_losses.core.formula import (
     weighted_sum,
 )
 from array_losses.core.groups import Cut, Group, grouped
+from array_losses.core.halves import Conversion, conversion
 from array_losses.core.namespace import (
     Array,
     Namespace,
@@ -51,6 +52,8 @@ class Evaluation:
     ----------
     look : bool
         Whether values may be looked at: arrays in the memory of the CPU.
+    halves : Conversion, optional
+        How logits of half precision are read and gradients written; by default as `astype` does.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Evaluation:
         all_reduce: AllReduce | None = None,
         *,
         look: bool,
+        halves: Conversion | None = None,
     ) -> None:
         batches = prepare(terms, logits, target, pixel_weights, all_reduce)
         self.xp: Namespace = batches[0].xp
@@ -72,7 +76,8 @@ class Evaluation:
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.look = look
-        self.groups = grouped(terms, batches, look=look)
+        halves = halves or conversion(self.xp, logits.dtype, self.dtype)
+        self.groups = grouped(terms, batches, halves, look=look)
         plan = plans.current()
         self.threads = 1
         if is_numpy_namespace(self.xp):  # NumPy releases the interpreter lock.
@@ -107,7 +112,7 @@ class Evaluation:
         """Return both, in one pass where the loss is a sum over pixels."""
         gradient = self._new_gradient()
         self._choose()
-        if not self._in_one_pass:
+        if not self.in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
         totals: dict[int, Totals] = {}
@@ -119,14 +124,15 @@ class Evaluation:
     def better_at_once(self) -> bool:
         """Whether value and gradient together cost less than one after the other.
 
-        Not in half precision: a gradient that is scaled later (by a loss scale, say) must not have
-        been rounded before.
+        A gradient in half precision cannot hold what another pass would use.
         """
+        whole = bool(self.logits.dtype == self.dtype)
         scalar = all(formula.reduction != "none" for _, formula in self.terms)
-        return scalar and bool(self.logits.dtype == self.dtype)
+        return scalar and (whole or self.in_one_pass)
 
     @property
-    def _in_one_pass(self) -> bool:
+    def in_one_pass(self) -> bool:
+        """Whether value and gradient come from one pass over the logits."""
         return self.all_reduce is None and all(formula.pixelwise for _, formula in self.terms)
 
     def _new_gradient(self) -> Array:

@@ -9,6 +9,7 @@ from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
 from array_losses.core.block import Block, View
 from array_losses.core.formula import Formula, Terms
+from array_losses.core.halves import Conversion
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device
 from array_losses.core.pixels import Pixels
 
@@ -27,14 +28,18 @@ class Group:
     batch : Batch
     terms : the whole sum
     members : the places of these losses in the sum
+    halves : how logits are read and gradients written
     look : whether values may be looked at
     """
 
-    def __init__(self, batch: Batch, terms: Terms, members: list[int], *, look: bool) -> None:
+    def __init__(
+        self, batch: Batch, terms: Terms, members: list[int], halves: Conversion, *, look: bool
+    ) -> None:
         self.xp = batch.xp
         self.batch = batch
         self.look = look
         self.members = members
+        self._halves = halves
         self.formulas: list[Formula] = [terms[i][1] for i in members]
         self.additive = self.formulas[0].additive
         self.by_class = self.formulas[0].by_class
@@ -101,13 +106,17 @@ class Group:
         """Write a block to, or add it to, its place in an array with its classes second."""
         where = _with_classes(cut)
         piece = self._apart(block, array[where].shape)
-        piece = self.xp.astype(piece, array.dtype, copy=False)
-        array[where] = array[where] + piece if add else piece
+        if array.dtype == self._dtype:
+            array[where] = array[where] + piece if add else piece
+            return
+        halves = self._halves
+        array[where] = halves.narrow(halves.widen(array[where]) + piece if add else piece)
 
     def _block(self, cut: Cut, kept: Kept | None) -> Block:
         # Not one of them may refer to the group, which may keep the block: nothing would be freed
         # until the garbage is collected.
         xp, batch, merged, classes = self.xp, self.batch, self._merged, self.classes
+        widen = self._halves.widen
         logits = batch.logits[_with_classes(cut)]
         room, plain = (None, False) if kept is None else (kept[0][_with_classes(cut)], kept[1])
         images = 1 if merged else logits.shape[0]
@@ -125,7 +134,7 @@ class Group:
             self._dtype,
             self._device,
             self._hard,
-            lambda: _together(xp, logits, classes, merged=merged),
+            lambda: widen(_together(xp, logits, classes, merged=merged)),
             target,
             weights,
             None if room is None else lambda: _together(xp, room, classes, merged=merged),
@@ -166,12 +175,13 @@ def _with_classes(cut: Cut) -> Cut:
     return (cut[0], slice(None), *cut[1:])
 
 
-def grouped(terms: Terms, batches: list[Batch], *, look: bool) -> list[Group]:
+def grouped(terms: Terms, batches: list[Batch], halves: Conversion, *, look: bool) -> list[Group]:
     """Return the losses of a sum in groups, those that sort first, then those by class."""
     members: dict[tuple[bool, bool, int], list[int]] = {}
     for i, (_, formula) in enumerate(terms):
         key = (formula.additive, not formula.by_class, formula.class_axis)
         members.setdefault(key, []).append(i)
     return [
-        Group(batches[members[key][0]], terms, members[key], look=look) for key in sorted(members)
+        Group(batches[members[key][0]], terms, members[key], halves, look=look)
+        for key in sorted(members)
     ]

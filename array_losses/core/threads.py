@@ -49,9 +49,10 @@ def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int)
     helpers = [_pools[threads].submit(work) for _ in range(min(threads, len(items)) - 1)]
     try:
         work()
-    finally:
+    finally:  # Nobody works on when this returns, or raises.
         left.clear()
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
+        errors = [helper.exception() for helper in helpers if not helper.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
     return results
