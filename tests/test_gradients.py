@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core import plan
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import (
@@ -325,16 +326,21 @@ def test_second_derivatives_agree(torch, jax):
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_a_gradient_is_right_where_all_pixels_are_surely_wrong(loss, lead, library, dtype):
+@pytest.mark.parametrize("classes", [3, 12])
+@pytest.mark.parametrize("block_pixels", [None, 3])
+def test_a_gradient_is_right_where_all_pixels_are_surely_wrong(
+    loss, lead, classes, block_pixels, library, dtype
+):
     """Then it is the small difference of a class's own slope and their mean."""
     if library.module == "jax" and lead > 10:
         pytest.skip("JAX differentiates the formula, and loses that difference: docs/frameworks.md")
     labels = np.array([[0, 1, 2, 1]])
-    logits = np.zeros((1, 3, 4))
+    logits = np.zeros((1, classes, 4))
     logits[:, 1] = lead
-    one_hot = np.moveaxis(np.eye(3, dtype=int)[labels], -1, 1)
+    one_hot = np.moveaxis(np.eye(classes, dtype=int)[labels], -1, 1)
     expected = loss.value_and_grad(logits, one_hot)[1]
-    _, gradient = loss.value_and_grad(*library.on((logits, labels), dtype))
+    with plan.using(block_pixels=block_pixels):
+        _, gradient = loss.value_and_grad(*library.on((logits, labels), dtype))
     error = np.abs(library.to_numpy(gradient) - expected).max() / np.abs(expected).max()
     assert error < 512 * np.finfo(dtype).eps
 
