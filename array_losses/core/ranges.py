@@ -247,7 +247,9 @@ class _Cuts:
         self._shift = max(0, (high - low).bit_length() - _DIGIT_BITS)
         found = xp.bincount(self._digits(sample), minlength=(high - low >> self._shift) + 1)
         above = sample.size - xp.cumulative_sum(found)
-        self._range_of_digit = xp.astype(above * self.number // sample.size, xp.uint8)
+        ranges = above * self.number // sample.size
+        # Below the whole sample there are others.
+        self._range_of_digit = xp.astype(xp.clip(ranges, 0, self.number - 1), xp.uint8)
 
     def _digits(self, x: Array) -> Array:
         """Return the leading bits of errors: a negative one, which rounding can make, is as 0."""
