@@ -22,10 +22,10 @@ __all__ = ["Growth", "flat", "in_ranges", "rows_of"]
 # foreground left before the first, its place, and the dtype to compute in.
 Growth: TypeAlias = Callable[[Namespace, Array, int, int, DType], Array]
 
-# Pixels of a piece, and about of a range: these stay in the cache with all that is made of them.
+# Pixels of a piece, and about of a range: with all that is made of them these stay in the cache.
 # With fewer, threads do little but hand the interpreter lock to each other.
 _PIECE = 1 << 17
-_RANGE = 1 << 17
+_RANGE = 1 << 16
 _MOST_RANGES = 255
 # So many errors tell well enough where to cut.
 _SAMPLE = 1 << 13
@@ -280,8 +280,8 @@ class _Range:
         if not parts:
             return 0.0
         x = xp.concat([piece.errors[part] for piece, part in parts])
-        inside = xp.concat([piece.codes[part] for piece, part in parts]) & 1
-        slopes, loss = walk.slopes(x, xp.astype(inside, xp.bool), self.rest, self.before)
+        inside = xp.concat([piece.codes[part] for piece, part in parts]) % 2 == 1
+        slopes, loss = walk.slopes(x, inside, self.rest, self.before)
         start = 0
         for piece, part in parts:
             stop = start + part.stop - part.start

@@ -45,10 +45,10 @@ def _by_digits(xp: Namespace, x: Array) -> Array:
         negative = bits >> (xp.iinfo(bits.dtype).bits - 1)
         bits = bits ^ (negative * (sign - 1) + sign)
         top = xp.max(bits)
-    below = top - bits
+    bits = top - bits
     order = None
-    for shift in range(0, max(1, int(xp.max(below)).bit_length()), 16):
-        digit = xp.astype(below >> shift, xp.uint16)  # the lowest 16 bits
+    for shift in range(0, max(1, int(xp.max(bits)).bit_length()), 16):
+        digit = xp.astype(bits >> shift, xp.uint16)  # the lowest 16 bits
         if order is None:
             order = xp.argsort(digit, stable=True)
         else:
