@@ -327,8 +327,9 @@ class Evaluation:
         tasks = [(n, row, c) for n, row in enumerate(rows) for c in range(group.classes)]
 
         # Many classes side by side, each by one thread; of few classes all threads work on one:
-        # what is kept of a class while it is sorted is large then.
-        within = self.threads if len(tasks) < 4 * self.threads else 1
+        # what is kept of a class while it is sorted is large then. With weights it is sorted whole.
+        whole = not (pixels.hard and pixels.counted.unit_weights)
+        within = 1 if whole or len(tasks) >= 4 * self.threads else self.threads
 
         def each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
             return threads.ordered_map(function, items, within)

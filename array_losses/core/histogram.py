@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from array_losses.core.namespace import (
     Array,
@@ -17,6 +19,7 @@ from array_losses.core.namespace import (
     is_torch_namespace,
     wide_dtype,
 )
+from array_losses.core.threads import Map
 
 __all__ = ["Histogram"]
 
@@ -37,6 +40,8 @@ class Histogram:
     bins : int
     look : bool
         Whether values may be looked at. NumPy arrays are then worked on piece by piece.
+    each : callable, optional
+        Calls a function for each piece of a list.
     """
 
     def __init__(
@@ -48,9 +53,11 @@ class Histogram:
         bins: int,
         *,
         look: bool,
+        each: Map | None = None,
     ) -> None:
         self.xp = xp
         self._bins = bins
+        self._each = each or _one_by_one
         self._arrays = (x, foreground, background)
         self._near = look and is_numpy_namespace(xp)
         count = x.shape[2]
@@ -61,14 +68,13 @@ class Histogram:
     def sums(self, values: Array | None = None) -> tuple[Array, Array]:
         """Return the counts of both kinds, or the sums of `values`: (rows, classes, bins)."""
         pieces = self._pieces()
-        if len(pieces) == 1:
-            return pieces[0].sums(values)
-        foreground, background = 0.0, 0.0
-        for cut, piece in zip(self._cuts, pieces, strict=True):
-            some = values if values is None else values[:, :, cut]
-            f, b = piece.sums(some)
-            foreground, background = foreground + f, background + b
-        return foreground, background
+
+        def sums(i: int) -> tuple[Array, Array]:
+            some = values if values is None or len(pieces) == 1 else values[:, :, self._cuts[i]]
+            return pieces[i].sums(some)
+
+        foreground, background = zip(*self._each(sums, range(len(pieces))), strict=True)
+        return sum(foreground[1:], foreground[0]), sum(background[1:], background[0])
 
     def spread(self, foreground: Array, background: Array) -> Array:
         """Return to each element its counts times the numbers of its bin, by kind."""
@@ -76,19 +82,26 @@ class Histogram:
         if len(pieces) == 1:
             return pieces[0].spread(foreground, background)
         result = self.xp.empty_like(self._arrays[0])
-        for cut, piece in zip(self._cuts, pieces, strict=True):
-            result[:, :, cut] = piece.spread(foreground, background)
+
+        def spread(i: int) -> None:
+            result[:, :, self._cuts[i]] = pieces[i].spread(foreground, background)
+
+        self._each(spread, range(len(pieces)))
         return result
 
     def _pieces(self) -> list[_Piece]:
         """Return the pieces; what they keep of each element is small."""
         if not self._made:
-            self._made = [self._piece(cut) for cut in self._cuts]
+            self._made = self._each(self._piece, self._cuts)
         return self._made
 
     def _piece(self, piece: slice) -> _Piece:
         x, foreground, background = (one[:, :, piece] for one in self._arrays)
         return _Piece(self.xp, x, foreground, background, self._bins, look=self._near)
+
+
+def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
 
 
 class _Piece:

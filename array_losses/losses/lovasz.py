@@ -81,16 +81,16 @@ class _Binned:
 
     def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
         """Return the sums by class and bin."""
-        histogram = self.histogram(pixels.xp, errors, foreground, background, look=False)
+        histogram = self._histogram(pixels.xp, errors, foreground, background)
         sums = (*histogram.sums(), *histogram.sums(errors))
         return tuple(pixels.xp.reshape(one, (one.shape[0], -1)) for one in sums)
 
-    def histogram(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, *, look: bool
+    def _histogram(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
     ) -> Histogram:
         """Return the errors in bins."""
         unit = self.scale(xp, errors)
-        return Histogram(xp, unit, foreground, background, self.width, look=look)
+        return Histogram(xp, unit, foreground, background, self.width, look=False)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class."""
@@ -114,7 +114,7 @@ class _Binned:
         self, xp: Namespace, errors: Array, counts: tuple[Array, Array], rates: Totals
     ) -> Array:
         """Return d loss / d errors of a block."""
-        histogram = self.histogram(xp, errors, *counts, look=False)
+        histogram = self._histogram(xp, errors, *counts)
         shape = (*errors.shape[:2], self.width)
         return histogram.spread(*(xp.broadcast_to(self._by_bin(xp, one), shape) for one in rates))
 
@@ -122,8 +122,9 @@ class _Binned:
         self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
         """Return loss, mass and d loss / d errors."""
-        shape, (errors, *parts) = errors.shape, flat(xp, errors, foreground, background)
-        histogram = self.histogram(xp, errors, *parts, look=True)
+        shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
+        unit = self.scale(xp, errors)
+        histogram = Histogram(xp, unit, f, b, self.width, look=True, each=each)
         sums = histogram.sums()
         numbers = (xp.astype(one, errors.dtype) for one in _growth_by_bin(xp, *sums))
         slope = histogram.spread(*numbers)
