@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core import histogram, kinds
+from array_losses.core import histogram, kinds, plan, ranges
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
@@ -22,33 +22,23 @@ def mask_of(values):
     return np.asarray(values, dtype=np.float64).reshape(1, 1, -1)
 
 
-def order_of_kinds(errors, foreground, places):
-    """What `kinds_in_order` says, its pieces put together."""
-    pieces = list(kinds.kinds_in_order(BACKENDS["numpy"].xp, errors, foreground, places))
-    return [np.concatenate([piece[k] for piece in pieces]) for k in (0, 1)]
-
-
-@pytest.mark.parametrize("piece", [3, 1 << 17])
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("what", ["ties", "zeros", "nan", "negative", "infinite"])
-def test_both_ways_to_sort_are_stable_and_descending(what, fast, piece, monkeypatch):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_ways_to_sort_are_stable_and_descending(what, fast, dtype, monkeypatch):
     """Which of them is used depends on the machine."""
     monkeypatch.setattr(kinds, "_sorts_integers_fast", lambda _: fast)
-    monkeypatch.setattr(kinds, "_PIECE", piece)
     rng = np.random.default_rng(5)
-    errors = (rng.integers(0, 5, 40) / 4).astype(np.float32)
+    errors = (rng.integers(0, 5, 40) / 4).astype(dtype)
     some = slice(None, None, 7)
     errors[some] = {"zeros": -0.0, "nan": np.nan, "negative": -1e-7, "infinite": np.inf}.get(
         what, 1
     )
     foreground = rng.random(40) < 0.5
-    places = np.sort(rng.permutation(40)[:25])
-    for chosen in (None, places):
-        mine = np.arange(40) if chosen is None else chosen
-        expected = mine[np.argsort(-np.nan_to_num(errors[mine], nan=9, posinf=8), kind="stable")]
-        order, inside = order_of_kinds(errors, foreground, chosen)
-        np.testing.assert_array_equal(order, expected)
-        np.testing.assert_array_equal(inside, foreground[expected])
+    expected = np.argsort(-np.nan_to_num(errors, nan=9, posinf=8), kind="stable")
+    order, inside = kinds.kinds_in_order(BACKENDS["numpy"].xp, errors, foreground)
+    np.testing.assert_array_equal(order, expected)
+    np.testing.assert_array_equal(inside, foreground[expected])
 
 
 def test_the_trial_of_sorting_ends_in_an_answer():
@@ -194,6 +184,39 @@ def test_many_pixels(loss, library, dtype):
         np.testing.assert_allclose(
             library.to_numpy(gradient)[0, 0], expected * slope, rtol=1e-10, atol=1e-15
         )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(7, 5), (3, 100), (64, 20), (1000, 30)])
+@pytest.mark.parametrize("kind", ["labels", "ties", "ignored", "absent", "nan", "flat"])
+@pytest.mark.parametrize("pool", ["batch", "image"])
+@both
+def test_ranges_do_not_change_the_order(loss, pool, kind, sizes, dtype, monkeypatch):
+    """NumPy arrays of many pixels are sorted range by range."""
+    data = Data(batch=2, spatial=(9, 11), absent=(2,) if kind == "absent" else (), seed=8)
+    logits, target, _ = data.build(dtype)
+    if kind == "ties":
+        logits = np.round(logits)
+    if kind == "flat":
+        logits = np.zeros_like(logits)
+    if kind == "nan":
+        logits[1, 0, 3, 3] = np.nan
+    if kind == "ignored":
+        target[0, :2] = 255
+    loss = loss(pool=pool, absent="keep", ignore_index=255)
+    expected = loss.value_and_grad(logits, target)
+    monkeypatch.setattr(ranges, "_PIECE", sizes[0])
+    monkeypatch.setattr(ranges, "_RANGE", sizes[1])
+    monkeypatch.setattr(ranges, "_SAMPLE", 10)
+    found = [loss.value_and_grad(logits, target)]
+    with plan.using(threads=3):
+        found.append(loss.value_and_grad(logits, target))
+    rounding = ROUNDING[dtype]
+    assert found[0][0] == pytest.approx(expected[0], rel=rounding, nan_ok=True)
+    for value, gradient in found:
+        assert value == found[0][0] or kind == "nan"
+        np.testing.assert_array_equal(gradient, found[0][1])
+    np.testing.assert_allclose(found[0][1], expected[1], rtol=rounding, atol=1e-30)
 
 
 @pytest.mark.parametrize("kind", ["labels", "soft", "ignored"])

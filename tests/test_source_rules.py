@@ -111,6 +111,7 @@ EAGER = {
         "labelled",
         "labels",
         "predictions",
+        "ranges",
     )
 }
 # What a compiler or automatic differentiation follows.
@@ -123,7 +124,6 @@ TRACED = [
 NO_ARRAYS = {
     "core/plan.py": {"rest", "axis", "result"},
     "losses/base.py": {"flat"},
-    "losses/lovasz.py": {"before"},
 }
 
 

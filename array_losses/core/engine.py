@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from array_losses.core import memory, threads
 from array_losses.core import plan as plans
@@ -29,6 +30,7 @@ from array_losses.core.namespace import (
     wide_dtype,
 )
 from array_losses.core.pixels import Pixels
+from array_losses.core.ranges import rows_of
 
 __all__ = ["Evaluation", "State"]
 
@@ -355,19 +357,27 @@ class Evaluation:
         rows = rows if formula.per_image else [slice(None)]
         tasks = [(n, row, c) for n, row in enumerate(rows) for c in range(group.classes)]
 
+        # Many classes side by side, each by one thread; of few classes all threads work on one:
+        # what is kept of a class while it is sorted is large then. With weights it is sorted whole.
+        whole = not (pixels.hard and pixels.counted.unit_weights)
+        within = 1 if whole or len(tasks) >= 4 * self.threads else self.threads
+
+        def each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+            return threads.ordered_map(function, items, within)
+
         def one(task: tuple[int, slice, int]) -> tuple[Array, Array]:
             _, row, c = task
             where = (row, c, *(slice(None) for _ in group.shape[1:]))
-            mine = errors[where]
-            parts = (mine, *pixels.counts_of_class(c, row))
-            flat = [xp.reshape(x, (1, 1, math.prod(x.shape))) for x in parts]
-            loss, mass, slope = formula.one_class(xp, *flat)
-            errors[where] = xp.reshape(slope, mine.shape)
+            shape = rows_of(errors[where])
+            mine = xp.reshape(errors[where], shape)
+            inside, outside = (xp.reshape(x, shape) for x in pixels.counts_of_class(c, row))
+            loss, mass, slope = formula.one_class(xp, mine, inside, outside, each)
+            errors[where] = xp.reshape(slope, errors[where].shape)
             return loss, mass
 
         shape = (len(rows), group.classes)
         totals = tuple(xp.zeros(shape, dtype=self.wide, device=self.device) for _ in range(2))
-        found = threads.ordered_map(one, tasks, self.threads)
+        found = threads.ordered_map(one, tasks, 1 if within > 1 else self.threads)
         for (n, _, c), parts in zip(tasks, found, strict=True):
             for total, part in zip(totals, parts, strict=True):
                 total[n, c] = xp.astype(part[0, 0], self.wide)

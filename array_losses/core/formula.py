@@ -10,6 +10,7 @@ from array_losses.core import arguments
 from array_losses.core.block import Block, View
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device
 from array_losses.core.pixels import Pixels
+from array_losses.core.threads import Map
 
 __all__ = [
     "AllReduce",
@@ -106,9 +107,13 @@ class Formula(Protocol):
         """Return how wrong each pixel is about each class, never below 0."""
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
-        """Return loss and mass of one class, (1, 1), and d loss / d errors, (1, 1, pixels)."""
+        """Return loss and mass of one class, (1, 1), and d loss / d errors.
+
+        Arrays are (rows, 1, pixels), all rows of one image or batch. What is returned may lie in
+        place of the errors, and be worked out by `each`, which calls a function for each of a list.
+        """
 
     def error_slope(self, pixels: Pixels, d: Array) -> Array:
         """Return d loss / d logits from d loss / d errors."""

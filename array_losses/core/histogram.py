@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from array_losses.core.namespace import (
     Array,
+    DType,
     Namespace,
     device,
     index_dtype,
@@ -16,6 +19,7 @@ from array_losses.core.namespace import (
     is_torch_namespace,
     wide_dtype,
 )
+from array_losses.core.threads import Map
 
 __all__ = ["Histogram"]
 
@@ -36,6 +40,8 @@ class Histogram:
     bins : int
     look : bool
         Whether values may be looked at. NumPy arrays are then worked on piece by piece.
+    each : callable, optional
+        Calls a function for each piece of a list.
     """
 
     def __init__(
@@ -47,39 +53,55 @@ class Histogram:
         bins: int,
         *,
         look: bool,
+        each: Map | None = None,
     ) -> None:
         self.xp = xp
         self._bins = bins
+        self._each = each or _one_by_one
         self._arrays = (x, foreground, background)
         self._near = look and is_numpy_namespace(xp)
         count = x.shape[2]
-        self._pieces = [slice(i, i + _PIECE) for i in range(0, count, _PIECE)]
-        whole = not self._near or count <= _PIECE
-        self._only = self._piece(slice(None)) if whole else None
+        step = _PIECE if self._near and count > 0 else max(1, count)
+        self._cuts = [slice(i, i + step) for i in range(0, max(1, count), step)]
+        self._made: list[_Piece] = []
 
     def sums(self, values: Array | None = None) -> tuple[Array, Array]:
         """Return the counts of both kinds, or the sums of `values`: (rows, classes, bins)."""
-        if self._only is not None:
-            return self._only.sums(values)
-        foreground, background = 0.0, 0.0
-        for piece in self._pieces:
-            some = values if values is None else values[:, :, piece]
-            f, b = self._piece(piece).sums(some)
-            foreground, background = foreground + f, background + b
-        return foreground, background
+        pieces = self._pieces()
+
+        def sums(i: int) -> tuple[Array, Array]:
+            some = values if values is None or len(pieces) == 1 else values[:, :, self._cuts[i]]
+            return pieces[i].sums(some)
+
+        foreground, background = zip(*self._each(sums, range(len(pieces))), strict=True)
+        return sum(foreground[1:], foreground[0]), sum(background[1:], background[0])
 
     def spread(self, foreground: Array, background: Array) -> Array:
         """Return to each element its counts times the numbers of its bin, by kind."""
-        if self._only is not None:
-            return self._only.spread(foreground, background)
+        pieces = self._pieces()
+        if len(pieces) == 1:
+            return pieces[0].spread(foreground, background)
         result = self.xp.empty_like(self._arrays[0])
-        for piece in self._pieces:
-            result[:, :, piece] = self._piece(piece).spread(foreground, background)
+
+        def spread(i: int) -> None:
+            result[:, :, self._cuts[i]] = pieces[i].spread(foreground, background)
+
+        self._each(spread, range(len(pieces)))
         return result
+
+    def _pieces(self) -> list[_Piece]:
+        """Return the pieces; what they keep of each element is small."""
+        if not self._made:
+            self._made = self._each(self._piece, self._cuts)
+        return self._made
 
     def _piece(self, piece: slice) -> _Piece:
         x, foreground, background = (one[:, :, piece] for one in self._arrays)
         return _Piece(self.xp, x, foreground, background, self._bins, look=self._near)
+
+
+def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [function(item) for item in items]
 
 
 class _Piece:
@@ -114,15 +136,14 @@ class _Piece:
         xp, bins = self.xp, self._shape[2]
         index = index_dtype(xp, self._on)
         rows, kinds = math.prod(x.shape[:2]), 2 if is_bool(xp, foreground.dtype) else 1
-        # NumPy computes with 32-bit integers at twice the speed, but indexes with 64.
-        quick = look and kinds * rows * bins <= xp.iinfo(xp.int32).max
-        place = xp.astype(_scaled(xp, x, bins, look=look), xp.int32 if quick else index)
+        dtype = _narrowest(xp, kinds * rows * bins) if look else index
+        place = xp.astype(_scaled(xp, x, bins, look=look), dtype)
         if rows > 1:
-            first = xp.arange(rows, dtype=place.dtype, device=self._on)
+            first = xp.arange(rows, dtype=dtype, device=self._on)
             place = place + bins * xp.reshape(first, (*x.shape[:2], 1))
         if kinds == 2:
-            place = place + place + xp.astype(foreground, place.dtype)
-        return xp.astype(place, index, copy=False)
+            place = place + place + xp.astype(foreground, dtype)
+        return place
 
     def sums(self, x: Array | None = None) -> tuple[Array, Array]:
         """Return the counts of both kinds, or the sums of `x`: (rows, classes, bins)."""
@@ -173,11 +194,23 @@ class _Piece:
         return _by_order(xp, place, counts, length)
 
 
+def _narrowest(xp: Namespace, length: int) -> DType:
+    """Return the integers for places among so many: NumPy computes with narrow ones faster."""
+    if length <= xp.iinfo(xp.uint16).max:
+        return xp.uint16
+    return xp.int32 if length <= xp.iinfo(xp.int32).max else xp.int64
+
+
 def _scaled(xp: Namespace, x: Array, bins: int, *, look: bool) -> Array:
     """Return `x` times the bins: 1 and above in the last bin, below 0, and NaN, in the first."""
     last = bins * (1.0 - float(xp.finfo(x.dtype).eps))  # bins - 0.5 may round to bins
-    if look and 0 not in x.shape and not xp.isnan(xp.min(x)):
-        return xp.clip(x * bins, 0.0, last)
+    if look and 0 not in x.shape:
+        scaled = x * bins
+        low, high = xp.min(scaled), xp.max(scaled)
+        if low >= 0.0 and high <= last:
+            return scaled
+        if not xp.isnan(low):
+            return xp.clip(scaled, 0.0, last)
     scaled = xp.minimum(x * bins, xp.full_like(x, last))
     return xp.where(x > 0.0, scaled, 0.0)
 

@@ -6,12 +6,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["available", "ordered_map"]
+__all__ = ["Map", "available", "ordered_map"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+# Calls a function for each of some items, maybe side by side; the results are in their order.
+Map: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 # A forked child inherits the pool, but not its threads: it makes its own.

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.histogram import Histogram
-from array_losses.core.kinds import are_kinds, kinds_in_order, put, worth_sorting
+from array_losses.core.kinds import are_kinds
 from array_losses.core.namespace import Array, DType, Namespace, device
 from array_losses.core.pixels import Pixels, count_dtype
+from array_losses.core.ranges import flat, in_ranges
 from array_losses.core.sorting import back_in_place, descending, in_order
+from array_losses.core.threads import Map
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 
@@ -49,30 +51,17 @@ class _Sorted:
         return (d,)
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
         """Return loss, mass and d loss / d errors."""
-        mass = _mass(xp, foreground)
         if are_kinds(xp, foreground):
-            slope = self._slope_of_kinds(xp, errors, foreground, background, mass)
-        else:
-            order = descending(xp, errors, traced=False)
-            growth = _growth(xp, order, foreground, background, mass, errors.dtype)
-            slope = back_in_place(xp, order, growth)
-        return xp.sum(errors * slope, axis=2), mass[:, :, 0], slope
-
-    def _slope_of_kinds(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, mass: Array
-    ) -> Array:
-        """Return d loss / d errors where each pixel is foreground, background or does not count."""
-        places = worth_sorting(xp, errors, foreground, background, self.least)
-        slope = xp.zeros_like(errors)
-        rest, before = mass[0, 0, 0], 0
-        for order, kinds in kinds_in_order(xp, errors, foreground, places):
-            growth, rest = _growth_of_kinds(xp, kinds, rest, before, errors.dtype)
-            put(xp, slope, order, growth)
-            before += kinds.shape[0]
-        return slope
+            kinds = (foreground, background)
+            return in_ranges(xp, errors, kinds, self.least, _growth_of_kinds, each)
+        shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
+        mass = _mass(xp, f)
+        order = descending(xp, errors, traced=False)
+        slope = back_in_place(xp, order, _growth(xp, order, f, b, mass, errors.dtype))
+        return xp.sum(errors * slope, axis=2), mass[:, :, 0], xp.reshape(slope, shape)
 
 
 @dataclass(frozen=True)
@@ -92,16 +81,16 @@ class _Binned:
 
     def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
         """Return the sums by class and bin."""
-        histogram = self.histogram(pixels.xp, errors, foreground, background, look=False)
+        histogram = self._histogram(pixels.xp, errors, foreground, background)
         sums = (*histogram.sums(), *histogram.sums(errors))
         return tuple(pixels.xp.reshape(one, (one.shape[0], -1)) for one in sums)
 
-    def histogram(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, *, look: bool
+    def _histogram(
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array
     ) -> Histogram:
         """Return the errors in bins."""
         unit = self.scale(xp, errors)
-        return Histogram(xp, unit, foreground, background, self.width, look=look)
+        return Histogram(xp, unit, foreground, background, self.width, look=False)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class."""
@@ -125,19 +114,22 @@ class _Binned:
         self, xp: Namespace, errors: Array, counts: tuple[Array, Array], rates: Totals
     ) -> Array:
         """Return d loss / d errors of a block."""
-        histogram = self.histogram(xp, errors, *counts, look=False)
+        histogram = self._histogram(xp, errors, *counts)
         shape = (*errors.shape[:2], self.width)
         return histogram.spread(*(xp.broadcast_to(self._by_bin(xp, one), shape) for one in rates))
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
         """Return loss, mass and d loss / d errors."""
-        histogram = self.histogram(xp, errors, foreground, background, look=True)
-        counts = histogram.sums()
-        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_bin(xp, *counts))
+        shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
+        unit = self.scale(xp, errors)
+        histogram = Histogram(xp, unit, f, b, self.width, look=True, each=each)
+        sums = histogram.sums()
+        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_bin(xp, *sums))
         slope = histogram.spread(*numbers)
-        return xp.sum(errors * slope, axis=2), xp.sum(counts[0], axis=2), slope
+        loss, mass = xp.sum(errors * slope, axis=2), xp.sum(sums[0], axis=2)
+        return loss, mass, xp.reshape(slope, shape)
 
     def _by_bin(self, xp: Namespace, x: Array) -> Array:
         rows, length = x.shape
@@ -221,10 +213,10 @@ class _LovaszLoss(ClassLoss):
         return self.error_slope(pixels, pixels.xp.astype(d, errors.dtype))
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
-        """Return loss and mass of one class, (1, 1), and d loss / d errors, (1, 1, pixels)."""
-        return self._extension().one_class(xp, errors, foreground, background)
+        """Return loss and mass of one class, (1, 1), and d loss / d errors, of their shape."""
+        return self._extension().one_class(xp, errors, foreground, background, each)
 
     def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
@@ -262,24 +254,26 @@ def _growth(
 
 
 def _growth_of_kinds(
-    xp: Namespace, foreground: Array, rest: Array, before: int, dtype: DType
-) -> tuple[Array, Array]:
-    """Return the same for a piece in order where each pixel counts 1 as foreground or background.
+    xp: Namespace, foreground: Array, rest: int, before: int, dtype: DType
+) -> Array:
+    """Return the same for some in order where each pixel counts 1 as foreground or background.
 
     F + B is then the place in the order: 1 / (G + B) for foreground, and for background
     (G - F) / ((G + B) (G + B + 1)). `foreground` is 1 or 0, `rest` is G - F at the first pixel and
-    `before` its place; returns `rest` after the last one, too.
+    `before` its place.
     """
-    left = rest - xp.cumulative_sum(foreground)
-    remaining = left + foreground
-    count = foreground.shape[0]
-    place = xp.arange(before, before + count, dtype=left.dtype, device=device(left))
+    counts, (count,) = foreground.dtype, foreground.shape
+    remaining = foreground - xp.cumulative_sum(foreground, dtype=counts) + rest
+    place = xp.arange(before, before + count, dtype=counts, device=device(foreground))
     union = xp.astype(remaining + place, dtype)
     f, remaining = xp.astype(foreground, dtype), xp.astype(remaining, dtype)
+    growth = remaining / (union + 1.0)
+    growth = growth + f * (1.0 - growth)
+    if rest + before > 0:
+        return growth / union
     # Without a foreground the union is 0 before the first pixel, which adds 1, and rest is 0.
     nothing = xp.astype(union == 0.0, dtype)
-    growth = remaining / (union + 1.0)
-    return (growth + f * (1.0 - growth) + nothing) / (union + nothing), left[-1]
+    return (growth + nothing) / (union + nothing)
 
 
 def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
@@ -427,8 +421,8 @@ class LovaszHingeLoss(_LovaszLoss):
 
     @property
     def least_error(self) -> float:
-        """Above 0: beyond the margin there is no slope."""
-        return 5e-324
+        """Above 0: beyond the margin there is no slope. Rounded, 1 - z is 0 or far above this."""
+        return 1e-30
 
     def errors(self, pixels: Pixels) -> Array:
         """Return max(0, 1 - z (2 g - 1))."""

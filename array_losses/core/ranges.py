@@ -1,0 +1,318 @@
+"""The pixels of a class in ranges of their errors, from the largest down, each sorted alone.
+
+For eager NumPy arrays. A range is small enough for the cache, and others can be sorted beside it.
+Where they are cut does not depend on the number of threads, and the order not on the cuts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from array_losses.core.kinds import kinds_in_order
+from array_losses.core.namespace import Array, DType, Namespace, device
+from array_losses.core.sorting import bits_dtype, bits_of
+from array_losses.core.threads import Map
+
+__all__ = ["Growth", "flat", "in_ranges", "rows_of"]
+
+# The growth of the loss along pixels in order: of their kinds (1 for foreground, else 0), the
+# foreground left before the first, its place, and the dtype to compute in.
+Growth: TypeAlias = Callable[[Namespace, Array, int, int, DType], Array]
+
+# Pixels of a piece, and about of a range: with all that is made of them these stay in the cache.
+# With fewer, threads do little but hand the interpreter lock to each other.
+_PIECE = 1 << 17
+_RANGE = 1 << 16
+_MOST_RANGES = 255
+# So many errors tell well enough where to cut.
+_SAMPLE = 1 << 13
+_DIGIT_BITS = 13
+
+
+def in_ranges(
+    xp: Namespace,
+    errors: Array,
+    kinds: tuple[Array, Array],
+    least: float,
+    growth: Growth,
+    each: Map,
+) -> tuple[Array, Array, Array]:
+    """Return loss, mass and d loss / d errors of a class, the latter in place of the errors.
+
+    Parameters
+    ----------
+    errors : array (rows, 1, pixels)
+    kinds : bool arrays of that shape, which pixels count as foreground and as background
+    least : what is below has no slope
+    growth : the growth of the loss along pixels in order
+    each : calls a function for each of a list
+    """
+    pieces = [
+        _Piece(xp, errors[row, 0, part], *(kind[row, 0, part] for kind in kinds))
+        for row in range(errors.shape[0])
+        for part in (slice(i, i + _PIECE) for i in range(0, errors.shape[2], _PIECE))
+    ]
+    each(_Piece.look, pieces)
+    mass = sum(piece.inside for piece in pieces)
+    lowest = _lowest(pieces, least)
+    total = errors.shape[0] * errors.shape[2]
+    walk = _Walk(xp, growth, xp.int32 if total <= xp.iinfo(xp.int32).max else xp.int64)
+    if len(pieces) == 1:
+        losses = [pieces[0].replace(walk, lowest)]
+    else:
+        cuts = _Cuts(xp, pieces, lowest)
+        each(lambda piece: piece.split(cuts), pieces)
+        ranges = _ranges(pieces, cuts.number, mass)
+        losses = each(lambda some: some.replace(walk, pieces), ranges)
+        each(_Piece.put_back, pieces)
+    on = device(errors)
+    loss = xp.full((1, 1), math.fsum(losses), dtype=xp.float64, device=on)
+    return loss, xp.full((1, 1), mass, dtype=xp.int64, device=on), errors
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """From errors and kinds to slopes, with counts in integers wide enough."""
+
+    xp: Namespace
+    growth: Growth
+    counts: DType
+
+    def slopes(self, x: Array, inside: Array, rest: int, before: int) -> tuple[Array, float]:
+        """Return d loss / d errors, and the part of the loss."""
+        xp = self.xp
+        order, inside = kinds_in_order(xp, x, inside)
+        steps = self.growth(xp, inside.astype(self.counts), rest, before, x.dtype)
+        slopes = xp.empty_like(x)
+        slopes[order] = steps
+        steps = slopes * x
+        return slopes, float(steps.sum())
+
+
+class _Piece:
+    """Some pixels in a row, the errors of which become the slopes."""
+
+    def __init__(self, xp: Namespace, errors: Array, foreground: Array, background: Array) -> None:
+        self.xp = xp
+        self.errors = errors
+        self._foreground = foreground
+        self._background = background
+        self._counted: Array | None = None
+
+    def look(self) -> None:
+        """Find out what decides which pixels matter."""
+        errors = self.errors
+        counted = self._foreground | self._background
+        self._counted = None if counted.all() else counted
+        self.inside = int(self.xp.count_nonzero(self._foreground))
+        self.highest = float(errors.max())
+        self.least_inside = math.inf
+        if self.inside:
+            # By arithmetic, which is ten times as fast as picking.
+            shifted = (~self._foreground).astype(errors.dtype)
+            shifted *= 1e30
+            shifted += errors
+            self.least_inside = float(shifted.min())
+
+    def largest(self) -> float:
+        """Return the largest error that counts, NaN if there is one."""
+        if self._counted is None:
+            return self.highest
+        some = self.errors[self._counted]
+        return float(some.max()) if some.size else -math.inf
+
+    def sample(self, step: int, lowest: float) -> Array:
+        """Return each `step`-th error, if it matters."""
+        some = self.errors[::step]
+        above = ~(some < lowest)  # NaN is not below
+        if self._counted is not None:
+            above &= self._counted[::step]
+        return some[above]
+
+    def replace(self, walk: _Walk, lowest: float) -> float:
+        """Put d loss / d errors in place of the errors, of the only piece there is.
+
+        Returns the loss.
+        """
+        places = self._above(self.errors, lowest)
+        if places is None:
+            slopes, loss = walk.slopes(self.errors, self._foreground, self.inside, 0)
+            self.errors[...] = slopes
+            return loss
+        some = (self.errors.take(places), self._foreground.take(places))
+        slopes, loss = walk.slopes(*some, self.inside, 0)
+        self.errors[...] = 0.0
+        self.errors[places] = slopes
+        return loss
+
+    def _above(self, x: Array, lowest: float) -> Array | None:
+        """Return the places of the pixels that matter, None for all."""
+        if self._counted is None and x.min() >= lowest:
+            return None
+        above = ~(x < lowest)  # NaN is not below
+        if self._counted is not None:
+            above &= self._counted
+        return above.nonzero()[0]
+
+    def split(self, cuts: _Cuts) -> None:
+        """Bring the errors that matter, range by range, to the front; keep whose they are."""
+        xp = self.xp
+        x = self.errors + 0.0
+        places = self._above(x, cuts.lowest)
+        if places is not None:
+            x = xp.take(x, places)
+        self.ends = [0, x.size]
+        if cuts.number > 1:
+            ranges = cuts.ranges_of(x)
+            order = xp.argsort(ranges, stable=True)
+            x = xp.take(x, order)
+            places = order if places is None else xp.take(places, order)
+            ends = xp.arange(cuts.number + 1, dtype=xp.uint8, device=device(x))
+            self.ends = xp.searchsorted(xp.take(ranges, order), ends).tolist()
+        self.errors[: x.size] = x
+        inside = self._foreground
+        if places is None:
+            places = xp.arange(x.size, dtype=xp.uint32, device=device(x))
+        else:
+            inside = xp.take(inside, places)
+        self.codes = xp.astype(places, xp.uint32, copy=False) << 1
+        self.codes |= inside
+        self.insides = self._insides(inside)
+
+    def _insides(self, inside: Array) -> Array:
+        """Return how many foreground pixels each range has."""
+        xp = self.xp
+        starts = xp.asarray(self.ends[:-1], dtype=xp.int64, device=device(inside))
+        padded = xp.concat([inside, xp.zeros((1,), dtype=xp.bool, device=device(inside))])
+        found = xp.add.reduceat(padded, starts, dtype=xp.int64)
+        empty = starts == xp.asarray(self.ends[1:], dtype=xp.int64, device=device(inside))
+        return found * ~empty  # which would be the entry at its start
+
+    def put_back(self) -> None:
+        """Bring the slopes, which have replaced the errors, to their pixels."""
+        xp, codes = self.xp, self.codes
+        slopes = xp.zeros(self.errors.shape, dtype=self.errors.dtype, device=device(self.errors))
+        slopes[xp.astype(codes >> 1, xp.int64)] = self.errors[: codes.size]
+        self.errors[...] = slopes
+
+
+def _lowest(pieces: list[_Piece], least: float) -> float:
+    """Return the error below which no pixel matters.
+
+    Background with an error below the smallest one of the foreground comes after all of it, where
+    the Jaccard loss is 1 already; without a foreground, everything but the largest error does.
+    """
+    if any(piece.inside for piece in pieces):
+        found = [piece.least_inside for piece in pieces]
+        lowest = min(found)
+    else:
+        found = [piece.largest() for piece in pieces]
+        lowest = max(found, default=least)
+    return least if any(map(math.isnan, found)) else max(least, lowest)
+
+
+class _Cuts:
+    """Where the errors are cut into ranges about equally full, as a sample of them tells.
+
+    Parameters
+    ----------
+    pieces : list of _Piece
+    lowest : float, the smallest error that matters
+    """
+
+    def __init__(self, xp: Namespace, pieces: list[_Piece], lowest: float) -> None:
+        self.xp = xp
+        self.lowest = lowest
+        self.number = 1
+        total = sum(piece.errors.shape[0] for piece in pieces)
+        if total <= _RANGE:
+            return
+        step = max(1, total // _SAMPLE) | 1  # odd: not the same column of each row of an image
+        sample = xp.concat([piece.sample(step, lowest) for piece in pieces])
+        self.number = max(1, min(_MOST_RANGES, -(-sample.size * step // _RANGE)))
+        if self.number > 1:
+            self._cut(sample, [piece.highest for piece in pieces])
+
+    def _cut(self, sample: Array, highest: list[float]) -> None:
+        xp, dtype, on = self.xp, sample.dtype, device(sample)
+        low = int(bits_of(xp, xp.asarray(max(self.lowest, 0.0), dtype=dtype, device=on)))
+        if all(one < math.inf for one in highest):
+            high = int(bits_of(xp, xp.asarray(max(highest), dtype=dtype, device=on)))
+        else:  # the bits of a NaN are larger than those of all numbers
+            high = int(xp.iinfo(bits_dtype(xp, sample)).max)
+        self._first = low
+        self._shift = max(0, (high - low).bit_length() - _DIGIT_BITS)
+        found = xp.bincount(self._digits(sample), minlength=(high - low >> self._shift) + 1)
+        above = sample.size - xp.cumulative_sum(found)
+        ranges = above * self.number // sample.size
+        # Below the whole sample there are others.
+        self._range_of_digit = xp.astype(xp.clip(ranges, 0, self.number - 1), xp.uint8)
+
+    def _digits(self, x: Array) -> Array:
+        """Return the leading bits of errors: a negative one, which rounding can make, is as 0."""
+        xp = self.xp
+        digits = bits_of(xp, xp.maximum(x, xp.zeros_like(x)))
+        digits -= self._first
+        digits >>= self._shift
+        return digits
+
+    def ranges_of(self, x: Array) -> Array:
+        """Return the number of the range of each error."""
+        return self.xp.take(self._range_of_digit, self._digits(x))
+
+
+@dataclass(frozen=True)
+class _Range:
+    """A range: its number, and the foreground left and the pixels counted before it."""
+
+    number: int
+    rest: int
+    before: int
+
+    def replace(self, walk: _Walk, pieces: list[_Piece]) -> float:
+        """Put d loss / d errors in place of the errors; return the part of the loss."""
+        xp, i = walk.xp, self.number
+        parts = [(piece, slice(piece.ends[i], piece.ends[i + 1])) for piece in pieces]
+        parts = [(piece, part) for piece, part in parts if part.start < part.stop]
+        if not parts:
+            return 0.0
+        x = xp.concat([piece.errors[part] for piece, part in parts])
+        inside = xp.concat([piece.codes[part] for piece, part in parts]) % 2 == 1
+        slopes, loss = walk.slopes(x, inside, self.rest, self.before)
+        start = 0
+        for piece, part in parts:
+            stop = start + part.stop - part.start
+            piece.errors[part] = slopes[start:stop]
+            start = stop
+        return loss
+
+
+def _ranges(pieces: list[_Piece], number: int, mass: int) -> list[_Range]:
+    """Return the ranges, from that of the largest errors down."""
+    if not pieces:
+        return []
+    found, before = [], 0
+    insides = sum(piece.insides for piece in pieces)
+    for i in range(number):
+        found.append(_Range(i, mass, before))
+        mass -= int(insides[i])
+        before += sum(piece.ends[i + 1] - piece.ends[i] for piece in pieces)
+    return found
+
+
+def rows_of(x: Array) -> tuple[int, int, int]:
+    """Return the shape (rows, 1, pixels) of a class's errors, (images, ...), to work in place.
+
+    Images of few pixels go into one row, which may be a copy.
+    """
+    count = math.prod(x.shape[1:])
+    images = x.shape[0] if count >= _PIECE else 1
+    return images, 1, math.prod(x.shape) // max(1, images)
+
+
+def flat(xp: Namespace, *arrays: Array) -> list[Array]:
+    """Return arrays (rows, 1, pixels) as one row each."""
+    return [xp.reshape(x, (1, 1, math.prod(x.shape))) for x in arrays]
