@@ -147,7 +147,7 @@ class _Loss(torch.autograd.Function):
         elif ctx.gradient is not None:
             # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
             gradient, ctx.gradient = ctx.gradient, None
-            gradient = gradient if d.device.type == "cpu" and d == 1.0 else gradient.mul_(d)
+            gradient = gradient if d.is_cpu and d.item() == 1.0 else gradient.mul_(d)
         else:
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             state = evaluation.value()[1] if ctx.state is None else ctx.state
@@ -171,9 +171,10 @@ class _Eager:
         pixel_weights: Array | None,
         all_reduce: AllReduce | None,
     ) -> None:
-        given = [x for x in (logits, target, pixel_weights) if x is not None]
-        on_cpu = all(x.device.type == "cpu" for x in given)
-        self.shared = on_cpu and logits.dtype in _NUMPY_FLOATS
+        on_cpu = logits.is_cpu and target.is_cpu
+        on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
+        self.dtype = logits.dtype
+        self.shared = on_cpu and self.dtype in _NUMPY_FLOATS
         if self.shared:
             logits, target = _as_numpy(logits), _as_numpy(target)
             pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
@@ -198,14 +199,17 @@ class _Eager:
         return self._as_tensor(value), self._as_tensor(gradient)
 
     def _as_tensor(self, x: Array) -> Array:
-        return torch.as_tensor(x) if self.shared else x
+        if not self.shared:
+            return x
+        # For a number, NumPy may give its scalar.
+        return torch.from_numpy(x) if x.ndim else torch.scalar_tensor(x.item(), dtype=self.dtype)
 
 
 _NUMPY_FLOATS = (torch.float32, torch.float64)
 
 
 def _as_numpy(x: Array) -> Array:
-    return (x.float() if x.dtype == torch.bfloat16 else x).detach().resolve_neg().numpy()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
 
 
 def _reduce_numpy(all_reduce: AllReduce, totals: Array) -> Array:
