@@ -72,6 +72,7 @@ class Evaluation:
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.look = look
+        self.views = [formula.view for _, formula in terms]
         self.groups = grouped(terms, batches, look=look)
         plan = plans.current()
         self.threads = 1
@@ -196,7 +197,7 @@ class Evaluation:
 
     def _pixels(self, i: int, cut: Cut, seen: dict[View, Pixels]) -> Pixels:
         """Return a block as the loss at a place of the sum sees it."""
-        pixels = seen[self.terms[i][1].view]
+        pixels = seen[self.views[i]]
         if i not in self.chosen:
             return pixels
         images, _, count = pixels.shape
