@@ -157,6 +157,8 @@ def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
 
 def index_dtype(xp: Namespace, on: Any) -> DType:
     """Return the dtype with which device `on` indexes."""
+    if is_numpy_namespace(xp):
+        return xp.dtype(xp.intp)
     return xp.__array_namespace_info__().default_dtypes(device=on)["indexing"]
 
 
