@@ -102,7 +102,16 @@ def test_arrays_are_made_with_dtype_and_device(name):
 # What only eager arrays reach: there a block's own fresh array may be changed.
 EAGER = {
     f"core/{name}.py"
-    for name in ("activations", "engine", "hard", "kinds", "labels", "predictions")
+    for name in (
+        "activations",
+        "engine",
+        "halves",
+        "hard",
+        "kinds",
+        "labelled",
+        "labels",
+        "predictions",
+    )
 }
 # What a compiler or automatic differentiation follows.
 TRACED = [

@@ -16,7 +16,9 @@ class Block:
     """The arrays of a block: (images, classes, pixels), labels and weights without the classes.
 
     The logits are read when they are first asked for: what depends on the target alone does not.
-    `dtype` is the one to compute in, `hard` whether the target is integer or bool.
+    `dtype` is the one to compute in, `hard` whether the target is integer or bool. From an earlier
+    pass there may be `kept`, which serves in place of the logits, and the knowledge that the target
+    is `plain`: no label is ignored or outside the classes.
     """
 
     xp: Namespace
@@ -27,6 +29,8 @@ class Block:
     logits: Callable[[], Array]
     target: Array
     pixel_weights: Array | None
+    kept: Callable[[], Array] | None = None
+    plain: bool = False
 
     @property
     def labelled(self) -> bool:

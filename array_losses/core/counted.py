@@ -32,6 +32,7 @@ class Counted:
     mask : bool array broadcastable to the logits, or None where every element counts
     weights : array broadcastable to the logits, or None where every element weighs 1
     unit_weights : whether all weights are 0 or 1
+    plain : whether there are labels of which none is ignored or outside the classes
     """
 
     def __init__(self, block: Block, view: View, *, look: bool, traced: bool) -> None:
@@ -45,6 +46,7 @@ class Counted:
         self.classes: Labels | None = None
         self.mask: Array | None = None
         self.unit_weights = True
+        self.plain = False
         self.weights: Array | None = None
         if block.hard:
             self._read_labels(block.target, block.pixel_weights)
@@ -78,7 +80,10 @@ class Counted:
         highest = num_classes - 1 if labelled and num_classes > 1 else 1
         ignore = self._view.ignore_index
         weights = None if pixel_weights is None else pixel_weights[:, None, :]
-        if not look or labels.check(xp, target, highest, ignore, weights):
+        self.plain = self._block.plain or (
+            look and not labels.check(xp, target, highest, ignore, weights)
+        )
+        if not self.plain:
             hidden = labels.ignored(xp, target, ignore)
             bad = labels.outside(xp, target, highest)
             if hidden is not None:

@@ -19,6 +19,7 @@ from array_losses.core.formula import (
     weighted_sum,
 )
 from array_losses.core.groups import Cut, Group, grouped
+from array_losses.core.halves import Conversion, conversion
 from array_losses.core.namespace import (
     Array,
     Namespace,
@@ -51,6 +52,8 @@ class Evaluation:
     ----------
     look : bool
         Whether values may be looked at: arrays in the memory of the CPU.
+    halves : Conversion, optional
+        How logits of half precision are read and gradients written; by default as `astype` does.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Evaluation:
         all_reduce: AllReduce | None = None,
         *,
         look: bool,
+        halves: Conversion | None = None,
     ) -> None:
         batches = prepare(terms, logits, target, pixel_weights, all_reduce)
         self.xp: Namespace = batches[0].xp
@@ -73,7 +77,8 @@ class Evaluation:
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.look = look
         self.views = [formula.view for _, formula in terms]
-        self.groups = grouped(terms, batches, look=look)
+        halves = halves or conversion(self.xp, logits.dtype, self.dtype)
+        self.groups = grouped(terms, batches, halves, look=look)
         plan = plans.current()
         self.threads = 1
         if is_numpy_namespace(self.xp):  # NumPy releases the interpreter lock.
@@ -108,7 +113,7 @@ class Evaluation:
         """Return both, in one pass where the loss is a sum over pixels."""
         gradient = self._new_gradient()
         self._choose()
-        if not self._in_one_pass:
+        if not self.in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
         totals: dict[int, Totals] = {}
@@ -118,18 +123,17 @@ class Evaluation:
 
     @property
     def better_at_once(self) -> bool:
-        """Whether value and gradient together cost little more than the value.
+        """Whether value and gradient together cost less than one after the other.
 
-        Not in half precision: a gradient that is scaled later (by a loss scale, say) must not have
-        been rounded before.
+        A gradient in half precision cannot hold what another pass would use.
         """
+        whole = bool(self.logits.dtype == self.dtype)
         scalar = all(formula.reduction != "none" for _, formula in self.terms)
-        if not scalar or self.logits.dtype != self.dtype:
-            return False
-        return self._in_one_pass or any(formula.by_class for _, formula in self.terms)
+        return scalar and (whole or self.in_one_pass)
 
     @property
-    def _in_one_pass(self) -> bool:
+    def in_one_pass(self) -> bool:
+        """Whether value and gradient come from one pass over the logits."""
         return self.all_reduce is None and all(formula.pixelwise for _, formula in self.terms)
 
     def _new_gradient(self) -> Array:
@@ -144,7 +148,7 @@ class Evaluation:
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             # Sums by class and bin are large: they are made only to be exchanged.
             if group.additive and (not group.by_class or self.all_reduce):
-                totals |= self._first_pass(group, cuts, maps)
+                totals |= self._first_pass(group, cuts, maps, scratch)
             else:
                 totals |= self._by_class(group, cuts, scratch)
         return self._finished(totals, maps)
@@ -204,9 +208,15 @@ class Evaluation:
         return pixels.only(self.xp.reshape(self.chosen[i][cut], (images, 1, count)))
 
     def _first_pass(
-        self, group: Group, cuts: list[Cut], maps: dict[int, Array]
+        self, group: Group, cuts: list[Cut], maps: dict[int, Array], scratch: Array | None
     ) -> dict[int, Totals]:
-        """Return the totals; fill the maps of the losses that have a value a pixel."""
+        """Return the totals; fill the maps of the losses that have a value a pixel.
+
+        What the second pass can have in place of the logits is kept in `scratch`.
+        """
+        room = None
+        if scratch is not None and scratch.dtype == self.dtype and len(self.groups) == 1:
+            room = group.view_of(scratch)
         for i, formula in zip(group.members, group.formulas, strict=True):
             if formula.mapped:
                 maps[i] = self.xp.empty(group.shape, dtype=self.dtype, device=self.device)
@@ -223,7 +233,9 @@ class Evaluation:
                 else:
                     found.append(formula.totals(pixels))
             if len(cuts) == 1 and cut == group.everything:
-                group.keep(seen)
+                group.keep_only(seen)
+            elif room is not None:
+                group.keep(cut, seen, room)
             return found
 
         return self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
@@ -265,16 +277,7 @@ class Evaluation:
         xp = self.xp
         out = group.view_of(gradient)
 
-        def divide_by(cut: Cut) -> list[Totals]:
-            seen = group.pixels(cut)
-            if len(cuts) == 1:
-                group.keep(seen)
-            return [
-                (formula.divisor(self._pixels(i, cut, seen)),)
-                for i, formula in zip(group.members, group.formulas, strict=True)
-            ]
-
-        divisors = self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
+        divisors = self._divisors(group, cuts)
         rates = []
         for i, formula in zip(group.members, group.formulas, strict=True):
             rate = self._weight(i)
@@ -295,6 +298,30 @@ class Evaluation:
 
         sums = self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
         return {i: (*sums[i], *divisors[i]) for i in sums}
+
+    def _divisors(self, group: Group, cuts: list[Cut]) -> dict[int, Totals]:
+        """Return the divisors of the means, which the targets alone tell.
+
+        Blocks of one size have the same ones if it took no look at the target to find them.
+        """
+        known: dict[int, list[Totals]] = {}
+
+        def divide_by(cut: Cut) -> list[Totals]:
+            size = group.size(cut)
+            if size in known:
+                return known[size]
+            seen = group.pixels(cut)
+            if len(cuts) == 1:
+                group.keep_only(seen)
+            found: list[Totals] = [
+                (formula.divisor(self._pixels(i, cut, seen)),)
+                for i, formula in zip(group.members, group.formulas, strict=True)
+            ]
+            if not self.chosen and not any(pixels.looked_at for pixels in seen.values()):
+                known[size] = found
+            return found
+
+        return self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
 
     def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
         """Take the errors of each block, then all of each class, several classes side by side.

@@ -9,12 +9,15 @@ from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
 from array_losses.core.block import Block, View
 from array_losses.core.formula import Formula, Terms
+from array_losses.core.halves import Conversion
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device
 from array_losses.core.pixels import Pixels
 
 __all__ = ["Cut", "Group", "grouped"]
 
 Cut: TypeAlias = tuple[slice, ...]
+Place: TypeAlias = tuple[tuple[int | None, int | None], ...]
+Kept: TypeAlias = tuple[Array, bool]
 
 
 class Group:
@@ -25,14 +28,18 @@ class Group:
     batch : Batch
     terms : the whole sum
     members : the places of these losses in the sum
+    halves : how logits are read and gradients written
     look : whether values may be looked at
     """
 
-    def __init__(self, batch: Batch, terms: Terms, members: list[int], *, look: bool) -> None:
+    def __init__(
+        self, batch: Batch, terms: Terms, members: list[int], halves: Conversion, *, look: bool
+    ) -> None:
         self.xp = batch.xp
         self.batch = batch
         self.look = look
         self.members = members
+        self._halves = halves
         self.formulas: list[Formula] = [terms[i][1] for i in members]
         self.additive = self.formulas[0].additive
         self.by_class = self.formulas[0].by_class
@@ -42,7 +49,8 @@ class Group:
         # Where no loss keeps images apart, the pixels of several go on one axis.
         self._merged = not any(formula.per_image for formula in self.formulas)
         self._views = tuple(dict.fromkeys(formula.view for formula in self.formulas))
-        self._kept: dict[View, Pixels] | None = None
+        self._only: dict[View, Pixels] | None = None
+        self._kept: dict[Place, Kept] = {}
         self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
         self._device = device(batch.logits)
         self._hard = not batch.soft
@@ -59,21 +67,36 @@ class Group:
         """The whole batch as one block."""
         return tuple(slice(None) for _ in self.shape)
 
+    def size(self, cut: Cut) -> int:
+        """Return the number of pixels of a block."""
+        pairs = zip(cut, self.shape, strict=True)
+        return math.prod(len(range(*one.indices(length))) for one, length in pairs)
+
     def view_of(self, array: Array) -> Array:
         """Return a view of an array of the logits' shape with its classes second."""
         return classes_second(self.xp, array, self.class_axis)
 
     def pixels(self, cut: Cut) -> dict[View, Pixels]:
         """Return a block as its losses see it."""
-        if self._kept is not None and cut == self.everything:
-            kept, self._kept = self._kept, None
-            return kept
-        block = self._block(cut)
+        if self._only is not None and cut == self.everything:
+            only, self._only = self._only, None
+            return only
+        block = self._block(cut, self._kept.pop(_place(cut), None))
         return {view: Pixels(block, view, look=self.look, traced=False) for view in self._views}
 
-    def keep(self, seen: dict[View, Pixels]) -> None:
+    def keep_only(self, seen: dict[View, Pixels]) -> None:
         """Keep the only block there is, with all that was computed for it, for the next pass."""
-        self._kept = seen
+        self._only = seen
+
+    def keep(self, cut: Cut, seen: dict[View, Pixels], room: Array) -> None:
+        """Keep in its place in `room` what the next pass can have in place of a block's logits."""
+        if len(seen) > 1:
+            return
+        (pixels,) = seen.values()
+        kept = pixels.kept()
+        if kept is not None:
+            self.write(room, cut, kept)
+            self._kept[_place(cut)] = (room, pixels.counted.plain)
 
     def read(self, array: Array, cut: Cut) -> Array:
         """Return a block of an array with its classes second."""
@@ -83,15 +106,19 @@ class Group:
         """Write a block to, or add it to, its place in an array with its classes second."""
         where = _with_classes(cut)
         piece = self._apart(block, array[where].shape)
-        if piece.dtype != array.dtype:
-            piece = self.xp.astype(piece, array.dtype)
-        array[where] = array[where] + piece if add else piece
+        if array.dtype == self._dtype:
+            array[where] = array[where] + piece if add else piece
+            return
+        halves = self._halves
+        array[where] = halves.narrow(halves.widen(array[where]) + piece if add else piece)
 
-    def _block(self, cut: Cut) -> Block:
+    def _block(self, cut: Cut, kept: Kept | None) -> Block:
         # Not one of them may refer to the group, which may keep the block: nothing would be freed
         # until the garbage is collected.
         xp, batch, merged, classes = self.xp, self.batch, self._merged, self.classes
+        widen = self._halves.widen
         logits = batch.logits[_with_classes(cut)]
+        room, plain = (None, False) if kept is None else (kept[0][_with_classes(cut)], kept[1])
         images = 1 if merged else logits.shape[0]
         count = math.prod(logits.shape) // max(1, images * classes)
         if batch.labelled:
@@ -107,9 +134,11 @@ class Group:
             self._dtype,
             self._device,
             self._hard,
-            lambda: _together(xp, logits, classes, merged=merged),
+            lambda: widen(_together(xp, logits, classes, merged=merged)),
             target,
             weights,
+            None if room is None else lambda: _together(xp, room, classes, merged=merged),
+            plain,
         )
 
     def _apart(self, x: Array, shape: tuple[int, ...]) -> Array:
@@ -119,6 +148,10 @@ class Group:
             return xp.reshape(x, shape)
         x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
         return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
+
+
+def _place(cut: Cut) -> Place:
+    return tuple((one.start, one.stop) for one in cut)
 
 
 def _together(xp: Namespace, x: Array, classes: int | None, *, merged: bool) -> Array:
@@ -144,12 +177,13 @@ def _with_classes(cut: Cut) -> Cut:
     return (cut[0], slice(None), *cut[1:])
 
 
-def grouped(terms: Terms, batches: list[Batch], *, look: bool) -> list[Group]:
+def grouped(terms: Terms, batches: list[Batch], halves: Conversion, *, look: bool) -> list[Group]:
     """Return the losses of a sum in groups, those that sort first, then those by class."""
     members: dict[tuple[bool, bool, int], list[int]] = {}
     for i, (_, formula) in enumerate(terms):
         key = (formula.additive, not formula.by_class, formula.class_axis)
         members.setdefault(key, []).append(i)
     return [
-        Group(batches[members[key][0]], terms, members[key], look=look) for key in sorted(members)
+        Group(batches[members[key][0]], terms, members[key], halves, look=look)
+        for key in sorted(members)
     ]

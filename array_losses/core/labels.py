@@ -61,6 +61,8 @@ def check(
     """
     if math.prod(target.shape) == 0:
         return False
+    if _all_inside(xp, target, highest, ignore_index):
+        return False
     low, high = int(xp.min(target)), int(xp.max(target))
     hidden = None
     if any(low <= value <= high for value in ignore_index):
@@ -84,8 +86,15 @@ def check(
     raise ValueError(msg)
 
 
-# For so few classes NumPy multiplies with all of them faster than it counts by label.
-_FEW = 8
+def _all_inside(xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, ...]) -> bool:
+    """Return whether all are classes that nobody ignores, if NumPy can tell at one glance.
+
+    Read as unsigned, what is negative is large: one maximum in place of two extremes.
+    """
+    if not is_numpy_namespace(xp) or any(0 <= value <= highest for value in ignore_index):
+        return False
+    unsigned = target.view(f"u{target.dtype.itemsize}") if target.dtype.kind == "i" else target
+    return bool(xp.max(unsigned) <= highest)
 
 
 class Labels:
@@ -163,7 +172,7 @@ class Labels:
     def sums(self, x: Array) -> Array:
         """Return the sums of `x` (images, 1, pixels) by labelled class, (images, classes)."""
         xp = self.xp
-        if self.num_classes <= _FEW or not is_numpy_namespace(xp):
+        if not is_numpy_namespace(xp):
             if self._share is None:
                 self._share = xp.astype(self.equal, x.dtype)
             return over_pixels(xp, self._share, x)

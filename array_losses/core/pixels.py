@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_losses.core import activations, hard, traced
+from array_losses.core import activations, hard, labelled, traced
 from array_losses.core.activations import Activation
 from array_losses.core.block import Block, View
 from array_losses.core.counted import Counted, check_probabilities
@@ -89,6 +89,11 @@ class Pixels:
         return self._made.counted
 
     @property
+    def looked_at(self) -> bool:
+        """Whether the target was read."""
+        return self._made.counted is not None
+
+    @property
     def weights(self) -> Array | None:
         """The weight of each element, broadcastable to the logits; None where all weigh 1."""
         weights = None
@@ -156,13 +161,27 @@ class Pixels:
 
     def _look_at_what_is_so(self) -> HardView:
         xp, view = self.xp, self.view
+        if self._block.kept is not None:
+            return self._look_again(self._block.kept())
         if self.labels is not None and view.activation == "softmax":
-            return hard.labelled_softmax(xp, self.logits, self.labels, look=self._look)
+            return labelled.labelled_softmax(xp, self.logits, self.labels, look=self._look)
         if self.labels is not None:
             return hard.LabelledProbabilities(xp, self.logits, self.labels)
         if self.exclusive:
             return hard.OneHot(self.activation, self.share)
+        if view.activation == "sigmoid":
+            return hard.apart(xp, self.logits, self.share, look=self._look)
         return hard.Apart(self.flipped(self.sign), self.share, self.sign)
+
+    def _look_again(self, kept: Array) -> HardView:
+        if self.labels is not None:
+            return labelled.kept_softmax(self.xp, kept, self.labels)
+        return hard.kept_apart(self.xp, kept, self.share)
+
+    def kept(self) -> Array | None:
+        """Return what another pass can have in place of the logits, if they were looked at so."""
+        made = self._made.hard_view
+        return None if made is None else made.kept()
 
     def _follow_what_is_so(self) -> Activation:
         if self.labels is None:
@@ -225,7 +244,9 @@ class Pixels:
         xp = self.xp
         if not self.traced:
             sums = self.hard_view.confusion(self.weights)
-            return tuple(one if per_image else xp.sum(one, axis=0)[None, :] for one in sums)
+            if per_image or self.shape[0] == 1:
+                return sums
+            return tuple(xp.sum(one, axis=0)[None, :] for one in sums)
         there = self.target
         if isinstance(self.so, traced.LabelledSoftmax):
             p, not_p, outside = self.so.p, self.so.not_p, self.so.p_others

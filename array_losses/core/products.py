@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
 
-__all__ = ["over_both", "over_classes", "over_pixels"]
+__all__ = ["over_both", "over_classes", "over_pixels", "times"]
 
 
 def over_pixels(xp: Namespace, x: Array, y: Array) -> Array:
@@ -29,3 +29,8 @@ def over_both(xp: Namespace, x: Array, y: Array) -> Array:
     if is_numpy_namespace(xp):
         return xp.einsum("ncp,ncp->np", x, y)[:, None, :]
     return xp.sum(x * y, axis=1, keepdims=True)
+
+
+def times(weights: Array | None, x: Array) -> Array:
+    """Return `x` times the weights, None for 1."""
+    return x if weights is None else weights * x

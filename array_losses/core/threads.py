@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["available", "ordered_map"]
 
@@ -33,4 +34,25 @@ def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int)
         return [function(item) for item in items]
     if threads not in _pools:
         _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="array_losses")
-    return list(_pools[threads].map(function, items))
+    results: list[Any] = [None] * len(items)
+    left = deque(range(len(items)))
+
+    def work() -> None:
+        while left:
+            try:
+                n = left.popleft()
+            except IndexError:  # Another thread was faster.
+                return
+            results[n] = function(items[n])
+
+    # The calling thread is one of them, and a future is what a thread costs, not what an item does.
+    helpers = [_pools[threads].submit(work) for _ in range(min(threads, len(items)) - 1)]
+    try:
+        work()
+    finally:  # Nobody works on when this returns, or raises.
+        left.clear()
+        errors = [helper.exception() for helper in helpers if not helper.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
+    return results

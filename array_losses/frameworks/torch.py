@@ -11,6 +11,7 @@ from torch.autograd import forward_ad
 from array_losses.core import formula
 from array_losses.core.engine import Evaluation, State
 from array_losses.core.formula import AllReduce, Terms
+from array_losses.core.halves import Conversion
 from array_losses.core.namespace import Array
 
 __all__ = ["as_numpy", "value", "value_and_grad"]
@@ -124,7 +125,7 @@ class _Loss(torch.autograd.Function):
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
         ctx.gradient = ctx.state = None
-        if evaluation.engine.better_at_once:
+        if evaluation.better_at_once:
             loss, ctx.gradient = evaluation.value_and_gradient()
         else:
             loss, ctx.state = evaluation.value()
@@ -144,23 +145,36 @@ class _Loss(torch.autograd.Function):
         elif torch.is_grad_enabled():
             loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
-        elif ctx.gradient is not None:
-            # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
-            gradient, ctx.gradient = ctx.gradient, None
-            gradient = gradient if d.is_cpu and d.item() == 1.0 else gradient.mul_(d)
-        else:
+        elif ctx.state is not None:
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-            state = evaluation.value()[1] if ctx.state is None else ctx.state
-            gradient = evaluation.gradient(state, d)
+            gradient = evaluation.gradient(ctx.state, d)
+        else:
+            gradient = _made_at_once(ctx, d)
         return gradient, None, None, None, None
+
+
+def _made_at_once(ctx: Any, d: Array) -> Array:
+    """Return `d` times the gradient that came with the value."""
+    # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
+    gradient, ctx.gradient = ctx.gradient, None
+    logits, target, pixel_weights = ctx.saved_tensors
+    as_it_is = d.is_cpu and d.item() == 1.0
+    scaled_half = logits.dtype == torch.float16 and not as_it_is
+    if gradient is None or scaled_half:
+        evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+        if scaled_half:  # A loss scale is there to come before rounding.
+            return evaluation.gradient(evaluation.value()[1], d)
+        # A second backward pass: the same way, for the same bits.
+        gradient = evaluation.value_and_gradient()[1]
+    return gradient if as_it_is else gradient.mul_(d)
 
 
 class _Eager:
     """The engine on tensors; tensors in the memory of the CPU are worked on as NumPy arrays.
 
     They share their memory, so nothing is copied, and NumPy works on blocks in threads. Half
-    precision stays with PyTorch, which widens a block at a time: NumPy has no bfloat16, and takes
-    70 ns to round a float32 to a subnormal float16, as most entries of a gradient are.
+    precision passes as NumPy's float16, bfloat16 too, of which only PyTorch knows what the bits
+    mean: it widens and narrows each block.
     """
 
     def __init__(
@@ -173,15 +187,32 @@ class _Eager:
     ) -> None:
         on_cpu = logits.is_cpu and target.is_cpu
         on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
+        self.shared = on_cpu and logits.dtype in (*_NUMPY_FLOATS, *_HALVES)
         self.dtype = logits.dtype
-        self.shared = on_cpu and self.dtype in _NUMPY_FLOATS
+        halves = None
         if self.shared:
+            if logits.dtype in _HALVES:
+                halves = Conversion(
+                    partial(_widened, logits.dtype), partial(_narrowed, logits.dtype)
+                )
+                logits = logits.view(torch.float16)
             logits, target = _as_numpy(logits), _as_numpy(target)
             pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
             all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
         elif target.dtype in _WIDE_UNSIGNED:
             target = target.to(torch.int64)
-        self.engine = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=on_cpu)
+        self.engine = Evaluation(
+            terms, logits, target, pixel_weights, all_reduce, look=on_cpu, halves=halves
+        )
+
+    @property
+    def better_at_once(self) -> bool:
+        """Whether the gradient should come with the value.
+
+        Not where it would be in float16, and a look at what it is multiplied by (a loss scale, say)
+        would wait for a device: then it must not have been rounded before.
+        """
+        return self.engine.better_at_once and (self.shared or self.dtype != torch.float16)
 
     def value(self) -> tuple[Array, State]:
         """Return the loss, and what the backward pass needs of it."""
@@ -191,21 +222,53 @@ class _Eager:
     def gradient(self, state: State, d: Array) -> Array:
         """Return d loss / d logits times `d`."""
         d = _as_numpy(d) if self.shared else d
-        return self._as_tensor(self.engine.gradient(state, d))
+        return self._as_gradient(self.engine.gradient(state, d))
 
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return the loss and d loss / d logits."""
         value, gradient = self.engine.value_and_gradient()
-        return self._as_tensor(value), self._as_tensor(gradient)
+        return self._as_tensor(value), self._as_gradient(gradient)
+
+    def _as_gradient(self, x: Array) -> Array:
+        x = self._as_tensor(x)
+        return x.view(self.dtype) if self.dtype in _HALVES else x
 
     def _as_tensor(self, x: Array) -> Array:
         if not self.shared:
             return x
+        if x.ndim:
+            return torch.from_numpy(x)
         # For a number, NumPy may give its scalar.
-        return torch.from_numpy(x) if x.ndim else torch.scalar_tensor(x.item(), dtype=self.dtype)
+        wide = torch.float64 if self.dtype == torch.float64 else torch.float32
+        return torch.scalar_tensor(x.item(), dtype=wide)
 
 
 _NUMPY_FLOATS = (torch.float32, torch.float64)
+_HALVES = (torch.float16, torch.bfloat16)
+# PyTorch converts what is shorter in the thread that asks, and not in others beside ours.
+_PIECE = (1 << 15) - 1
+
+
+def _widened(dtype: Any, x: Array) -> Array:
+    """Return a NumPy array of halves, which are of a PyTorch `dtype`, as float32."""
+    bits = torch.from_numpy(x).view(dtype)
+    return _converted(bits, torch.empty_like(bits, dtype=torch.float32)).numpy()
+
+
+def _narrowed(dtype: Any, x: Array) -> Array:
+    """Return a NumPy array of float32 as halves, which are of a PyTorch `dtype`."""
+    wide = torch.from_numpy(x)
+    return _converted(wide, torch.empty_like(wide, dtype=dtype)).view(torch.float16).numpy()
+
+
+def _converted(source: Array, result: Array) -> Array:
+    """Return `result` filled from `source`, of the same strides."""
+    if source.is_contiguous() and result.is_contiguous():
+        pieces = zip(source.view(-1).split(_PIECE), result.view(-1).split(_PIECE), strict=True)
+        for some, room in pieces:
+            room.copy_(some)
+        return result
+    return result.copy_(source)
 
 
 def _as_numpy(x: Array) -> Array:

@@ -1,0 +1,48 @@
+"""Half precision: how a block is widened to the compute dtype, and narrowed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from array_losses.core.namespace import Array, DType, Namespace, is_numpy_namespace
+
+__all__ = ["Conversion", "conversion"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """From the dtype of the logits to the compute dtype, and back; the same array where equal."""
+
+    widen: Callable[[Array], Array]
+    narrow: Callable[[Array], Array]
+
+
+def conversion(xp: Namespace, dtype: DType, compute: DType) -> Conversion:
+    """Return the conversion between two dtypes of a library."""
+    narrow: Callable[[Array], Array] = partial(_as, xp, dtype)
+    if is_numpy_namespace(xp) and dtype == xp.float16:
+        narrow = partial(_as_float16, xp)
+    return Conversion(partial(_as, xp, compute), narrow)
+
+
+def _as(xp: Namespace, dtype: DType, x: Array) -> Array:
+    return xp.astype(x, dtype, copy=False)
+
+
+def _as_float16(xp: Namespace, x: Array) -> Array:
+    """Return `x` as float16, first rounded to where a small number is one.
+
+    NumPy takes 50 to 70 ns to round a float32 to a float16 below its normal range, as most entries
+    of a gradient are, and a tenth of that where nothing is left to round. There its numbers are the
+    multiples of 2**-24, the distance between the float32 numbers next to 0.75.
+    """
+    if not xp.all(xp.isfinite(x)):
+        return xp.astype(x, xp.float16)
+    rounded = x + 0.75
+    rounded -= 0.75
+    rounded -= x
+    rounded *= xp.astype(xp.abs(x) < 2.0**-14, x.dtype)
+    rounded += x
+    return xp.astype(rounded, xp.float16)
