@@ -78,6 +78,7 @@ class Evaluation:
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.look = look
+        self.views = [formula.view for _, formula in terms]
         halves = halves or conversion(self.xp, logits.dtype, self.dtype)
         self.groups = grouped(terms, batches, halves, look=look)
         plan = plans.current()
@@ -202,7 +203,7 @@ class Evaluation:
 
     def _pixels(self, i: int, cut: Cut, seen: dict[View, Pixels]) -> Pixels:
         """Return a block as the loss at a place of the sum sees it."""
-        pixels = seen[self.terms[i][1].view]
+        pixels = seen[self.views[i]]
         if i not in self.chosen:
             return pixels
         images, _, count = pixels.shape
@@ -396,17 +397,29 @@ class Evaluation:
                 continue
             if len(cuts) == 1:
                 result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
-                continue
-            rows = group.shape[0] if formula.per_image else 1
-            result[i] = tuple(
-                xp.zeros((rows, one.shape[1]), dtype=self.wide, device=self.device)
-                for one in found[0][k]
-            )
-            for cut, pieces in zip(cuts, found, strict=True):
-                where = cut[0] if formula.per_image else slice(None)
-                for total, one in zip(result[i], pieces[k], strict=True):
-                    total[where, :] = total[where, :] + xp.astype(one, self.wide)
+            elif formula.per_image:
+                result[i] = self._of_images(group, cuts, [pieces[k] for pieces in found])
+            else:
+                every = (
+                    xp.concat(many, axis=0)
+                    for many in zip(*(pieces[k] for pieces in found), strict=True)
+                )
+                result[i] = tuple(
+                    xp.sum(many, axis=0, keepdims=True, dtype=self.wide) for many in every
+                )
         return result
+
+    def _of_images(self, group: Group, cuts: list[Cut], found: list[Totals]) -> Totals:
+        """Return the totals of each image, added up over its blocks."""
+        xp, images = self.xp, group.shape[0]
+        totals = tuple(
+            xp.zeros((images, one.shape[1]), dtype=self.wide, device=self.device)
+            for one in found[0]
+        )
+        for cut, pieces in zip(cuts, found, strict=True):
+            for total, one in zip(totals, pieces, strict=True):
+                total[cut[0], :] = total[cut[0], :] + xp.astype(one, self.wide)
+        return totals
 
     def _rates(self, i: int, state: State, d: Array | None) -> Totals:
         """Return d loss / d totals of one loss; for a map, d loss / d map."""

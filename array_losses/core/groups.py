@@ -144,7 +144,7 @@ class Group:
     def _apart(self, x: Array, shape: tuple[int, ...]) -> Array:
         """Return the inverse of `_together` for an array with classes."""
         xp = self.xp
-        if not self._merged:
+        if not self._merged or shape[0] == 1:
             return xp.reshape(x, shape)
         x = xp.reshape(x, (shape[1], shape[0], *shape[2:]))
         return xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
@@ -164,6 +164,8 @@ def _together(xp: Namespace, x: Array, classes: int | None, *, merged: bool) -> 
         if classes is not None and images != 1:
             x = xp.permute_dims(x, (1, 0, *range(2, x.ndim)))
         images = 1
+    if classes is None and images == 1:
+        return xp.reshape(x, (1, total))
     # By way of one axis, which makes a view of other strides contiguous.
     flat = xp.reshape(x, (-1,)) if total else x
     if classes is None:

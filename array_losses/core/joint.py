@@ -88,7 +88,7 @@ class LogOdds(_Mean):
         return self.sign * self.turned.backward_log(dlog)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Joint(Outcome):
     """What is so by parts, once for each class of a pixel."""
 

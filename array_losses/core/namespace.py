@@ -7,13 +7,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from array_api_compat import (
     array_namespace,
-    device,
     is_array_api_obj,
     is_cupy_namespace,
     is_jax_namespace,
     is_numpy_namespace,
     is_torch_namespace,
 )
+from array_api_compat import device as _device
 
 from array_losses.core.lean import Lean
 
@@ -46,7 +46,7 @@ DType: TypeAlias = Any
 Namespace: TypeAlias = Any
 ArrayT = TypeVar("ArrayT")
 
-# The namespace of arrays of these types, NumPy's: to find it out again takes long.
+# The namespace of arrays of these types, NumPy's all: to find it out again takes long.
 _found: dict[type, Namespace] = {}
 
 
@@ -97,6 +97,11 @@ def _found_before(arrays: dict[str, Array]) -> Namespace | None:
 
 def _kind(x: object) -> str:
     return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+
+
+def device(x: Array) -> Any:
+    """Return the device of an array."""
+    return "cpu" if type(x) in _found else _device(x)
 
 
 def is_bool(xp: Namespace, dtype: DType) -> bool:
@@ -152,6 +157,8 @@ def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
 
 def index_dtype(xp: Namespace, on: Any) -> DType:
     """Return the dtype with which device `on` indexes."""
+    if is_numpy_namespace(xp):
+        return xp.dtype(xp.intp)
     return xp.__array_namespace_info__().default_dtypes(device=on)["indexing"]
 
 

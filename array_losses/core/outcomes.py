@@ -23,7 +23,7 @@ PerClass: TypeAlias = float | tuple[float, ...]
 Choose: TypeAlias = Callable[[PerClass, PerClass], Array | float]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Outcome:
     """One outcome a pixel, or a class of a pixel: arrays (images, classes or 1, pixels).
 
@@ -110,7 +110,8 @@ def sides(pixels: Pixels, label_smoothing: float = 0.0) -> tuple[Outcome, Outcom
 
 def _what_is_so(pixels: Pixels, choose: Choose) -> Outcome:
     """Return the outcome that is so by a hard target: the labelled class, or each class or not."""
-    return Outcome(pixels, pixels.so, None, choose, pixels.so.backward_log)
+    so = pixels.so
+    return Outcome(pixels, so, None, choose, so.backward_log)
 
 
 def _at_label(pixels: Pixels, labels: Labels) -> Choose:

@@ -158,7 +158,7 @@ def _made_at_once(ctx: Any, d: Array) -> Array:
     # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
     gradient, ctx.gradient = ctx.gradient, None
     logits, target, pixel_weights = ctx.saved_tensors
-    as_it_is = d.device.type == "cpu" and bool(d == 1.0)
+    as_it_is = d.is_cpu and d.item() == 1.0
     scaled_half = logits.dtype == torch.float16 and not as_it_is
     if gradient is None or scaled_half:
         evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
@@ -185,8 +185,8 @@ class _Eager:
         pixel_weights: Array | None,
         all_reduce: AllReduce | None,
     ) -> None:
-        given = [x for x in (logits, target, pixel_weights) if x is not None]
-        on_cpu = all(x.device.type == "cpu" for x in given)
+        on_cpu = logits.is_cpu and target.is_cpu
+        on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
         self.shared = on_cpu and logits.dtype in (*_NUMPY_FLOATS, *_HALVES)
         self.dtype = logits.dtype
         halves = None
@@ -234,7 +234,13 @@ class _Eager:
         return x.view(self.dtype) if self.dtype in _HALVES else x
 
     def _as_tensor(self, x: Array) -> Array:
-        return torch.as_tensor(x) if self.shared else x
+        if not self.shared:
+            return x
+        if x.ndim:
+            return torch.from_numpy(x)
+        # For a number, NumPy may give its scalar.
+        wide = torch.float64 if self.dtype == torch.float64 else torch.float32
+        return torch.scalar_tensor(x.item(), dtype=wide)
 
 
 _NUMPY_FLOATS = (torch.float32, torch.float64)
@@ -266,7 +272,7 @@ def _converted(source: Array, result: Array) -> Array:
 
 
 def _as_numpy(x: Array) -> Array:
-    return (x.float() if x.dtype == torch.bfloat16 else x).detach().resolve_neg().numpy()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
 
 
 def _reduce_numpy(all_reduce: AllReduce, totals: Array) -> Array:

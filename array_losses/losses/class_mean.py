@@ -126,8 +126,10 @@ class ClassLoss(Loss):
         if self.absent == "keep":
             return weights, share
         nothing = mass == 0.0
-        share = xp.where(nothing, 0.0, share) if self.absent == "skip" else share
-        return xp.where(nothing, 0.0, weights), share
+        present = xp.where(nothing, 0.0, weights)
+        if self.absent == "zero":
+            return present, share
+        return present, present if share is weights else xp.where(nothing, 0.0, share)
 
     def _class_weights(self, xp: Namespace, like: Array) -> Array:
         """Return the class weights, 0 for a background left out, as an array like `like`."""

@@ -108,7 +108,9 @@ class _OverlapLoss(ClassLoss):
         coefficient = xp.where(nothing, 1.0, hits / xp.where(nothing, 1.0, denominator))
         return divide(xp, errors, denominator), coefficient
 
-    def _formed(self, xp: Namespace, linear: Array, coefficient: Array) -> tuple[Array, Array]:
+    def _formed(
+        self, xp: Namespace, linear: Array, coefficient: Array
+    ) -> tuple[Array, Array | float]:
         """Return the loss in the asked-for form, and d loss / d linear."""
         if self.form == "log":
             low = coefficient < _NEXT_TO_0
@@ -123,7 +125,7 @@ class _OverlapLoss(ClassLoss):
         if self.form == "log_cosh":
             sinh = xp.sinh(linear)
             return 0.5 * xp.log1p(sinh * sinh), xp.tanh(linear)
-        return linear, xp.ones_like(linear)
+        return linear, 1.0
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
         """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
