@@ -7,7 +7,7 @@ from collections.abc import Callable
 from array_losses.core import labels
 from array_losses.core.block import Block, View
 from array_losses.core.labels import Labels
-from array_losses.core.namespace import Array, Namespace, device, is_bool
+from array_losses.core.namespace import Array, Namespace, device, is_bool, is_torch_namespace
 
 __all__ = ["Counted", "check_probabilities"]
 
@@ -89,7 +89,10 @@ class Counted:
             if hidden is not None:
                 self._count_only(~hidden)
                 bad = bad & ~hidden
-            if not look:
+            if self._traced and labelled and is_torch_namespace(xp):
+                target = self._as_floats(target, bad)
+                self._replaced.append(lambda z: z + 0.0 * target)
+            elif not look:
                 self._replaced.append(self._spoiling(bad))
             if not self._traced:  # Comparisons need no replacement, indices do.
                 unfit = bad if hidden is None else bad | hidden
@@ -98,6 +101,13 @@ class Counted:
             self.classes = Labels(xp, target, num_classes, traced=self._traced)
         else:
             self.target = target == 1
+
+    def _as_floats(self, target: Array, bad: Array) -> Array:
+        """Return labels as floating numbers, NaN for a bad one.
+
+        Compilers of PyTorch compare them faster, and then keep them in place of masks.
+        """
+        return self.xp.where(bad, float("nan"), self.xp.astype(target, self._block.dtype))
 
     def _spoiling(self, bad: Array) -> Callable[[Array], Array]:
         """Return what makes logits NaN: by a sum, whose derivative costs nothing."""

@@ -13,6 +13,7 @@ from array_losses.core.namespace import (
     is_bool,
     is_jax_namespace,
     is_numpy_namespace,
+    is_real_floating,
     writes_by_index,
 )
 from array_losses.core.products import over_pixels
@@ -102,7 +103,8 @@ class Labels:
 
     Parameters
     ----------
-    labels : integer array (images, 1, pixels)
+    labels : array (images, 1, pixels)
+        Integers; for a compiler of PyTorch floating numbers, NaN where bad.
     traced : bool
         Whether a compiler or automatic differentiation follows: then arrays are read and written by
         comparison, which fuses, where otherwise by index.
@@ -129,6 +131,8 @@ class Labels:
         return self._narrow
 
     def _narrow_dtype(self, dtype: DType) -> DType:
+        if is_real_floating(self.xp, dtype):
+            return dtype
         if self.num_classes <= 1 << 8 and not self.traced:
             return self.xp.uint8
         if self.num_classes - 1 > self.xp.iinfo(dtype).max:
