@@ -134,10 +134,8 @@ def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
     return xp.where(counted, numerator, 0.0) / xp.where(nothing, 1.0, divisor)
 
 
-def exchange(xp: Namespace, all_reduce: AllReduce | None, many: Sequence[Totals]) -> list[Totals]:
+def exchange(xp: Namespace, all_reduce: AllReduce, many: Sequence[Totals]) -> list[Totals]:
     """Return all totals summed over devices, in one call of `all_reduce` on one flat array."""
-    if all_reduce is None or not many:
-        return list(many)
     flat = [xp.reshape(one, (-1,)) for totals in many for one in totals]
     if not flat:
         return list(many)
@@ -173,6 +171,8 @@ def finish(
     stay at home, and what is exchanged is the sum of the images' losses and their number.
     """
     totals = list(totals)
+    if all_reduce is None:
+        return totals, [f.value(xp, t) for f, t in zip(formulas, totals, strict=True)]
     pooled = [i for i, formula in enumerate(formulas) if not formula.per_image]
     mine = exchange(xp, all_reduce, [totals[i] for i in pooled])
     for i, summed in zip(pooled, mine, strict=True):
