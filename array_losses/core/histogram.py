@@ -61,8 +61,9 @@ class Histogram:
         self._arrays = (x, foreground, background)
         self._near = look and is_numpy_namespace(xp)
         count = x.shape[2]
-        step = _PIECE if self._near and count > 0 else max(1, count)
-        self._cuts = [slice(i, i + step) for i in range(0, max(1, count), step)]
+        self._cuts = [slice(None)]
+        if self._near and count > 0:
+            self._cuts = [slice(i, i + _PIECE) for i in range(0, count, _PIECE)]
         self._made: list[_Piece] = []
 
     def sums(self, values: Array | None = None) -> tuple[Array, Array]:
