@@ -759,3 +759,34 @@ def test_scores_of_logits(score, library):
     arrays = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]])
     with pytest.raises(ValueError, match=says("prediction", "0 to 1", "-2")):
         score(*library.on(arrays, library.dtypes[0]))
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">i4", ">i8", ">u2"])
+def test_big_endian_labels_outside_the_classes(dtype):
+    """Whose low byte is the high one where it is taken for little-endian."""
+    step = 1 << (8 * np.dtype(dtype).itemsize - 8)
+    target = np.array([[0, 1, min(step, np.iinfo(dtype).max - 1)]]).astype(dtype)
+    with pytest.raises(ValueError, match="`target` must hold integers from 0 to 2"):
+        al.CrossEntropyLoss()(np.zeros((1, 3, 3)), target)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "poly", "focal", "unified_focal"])
+def test_an_ignored_label_outside_the_classes_of_given_probabilities(name, torch):
+    """It is no class whose probability could be 0, also where PyTorch follows the formula."""
+    p = torch.tensor([[[0.3, 0.3], [0.7, 0.7]]], dtype=torch.float64)
+    target = torch.tensor([[0, 255]])
+    loss = getattr(al, ALL_CLASSES[name])(activation=None, ignore_index=255)
+    gradient, value = torch.func.grad_and_value(lambda q: loss(q, target))(p)
+    expected, slope = loss.value_and_grad(p.numpy(), target.numpy())
+    assert float(value) == pytest.approx(float(expected), rel=1e-12)
+    np.testing.assert_allclose(gradient.numpy(), slope, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "dice"])
+def test_infinity_is_no_number(name, torch):
+    logits = torch.tensor([[[float("inf"), 0.0], [0.0, 1.0]]], dtype=torch.float64)
+    target = torch.tensor([[0, 1]])
+    loss = getattr(al, ALL_CLASSES[name])()
+    assert np.isnan(float(loss(logits, target)))
+    assert np.isnan(float(torch.func.grad_and_value(lambda z: loss(z, target))(logits)[1]))

@@ -1,10 +1,13 @@
 """The engine: blocks, threads, forks, and sums over very many pixels."""
 
+import gc
 import math
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 import array_losses as al
 from array_losses.core import plan
+from array_losses.core import threads as pool
 from tests.backends import BACKENDS
 from tests.cases import CLASSES, LOVASZ_LOSSES, PIXEL_LOSSES, Data
 from tests.test_contract import LOSSES, SIGMOID, assert_same
@@ -253,3 +257,39 @@ def test_a_mean_over_more_than_2_to_the_24():
     with plan.using(block_pixels=pixels, threads=1):
         value = loss(logits, target)
     assert float(value) == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_nothing_of_a_call_is_kept_while_the_threads_are_busy():
+    """A helper that finds no free thread waits in the pool's queue until long after the call."""
+    with plan.using(block_pixels=100, threads=2):
+        pool.ordered_map(lambda i: i, range(3), 2)  # make the pool
+        free = threading.Event()
+        busy = [pool._pools[2].submit(free.wait) for _ in range(2)]
+        logits, target = np.zeros((1, 2, 400), np.float32), np.zeros((1, 400), int)
+        gradient = al.DiceLoss().value_and_grad(logits, target)[1]
+        alive = [weakref.ref(x) for x in (logits, gradient)]
+        del logits, gradient
+        gc.collect()
+        assert [one() for one in alive] == [None, None]
+        free.set()
+        assert all(one.result() for one in busy)
+
+
+@pytest.mark.parametrize("bad", [(0,), (399,), (0, 399)])
+def test_an_error_in_a_thread_keeps_nothing(bad):
+    logits, target = np.zeros((1, 2, 400), np.float32), np.zeros((1, 400), int)
+    target[0, list(bad)] = 7
+    alive = weakref.ref(logits)
+    gc.collect()
+    gc.disable()
+    try:
+        with (
+            plan.using(block_pixels=100, threads=2),
+            pytest.raises(ValueError, match="`target` must hold integers from 0 to 1") as caught,
+        ):
+            al.DiceLoss()(logits, target)
+        assert caught.value.__context__ is None
+        del logits, caught
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -502,3 +502,16 @@ def test_torch_jacobian_of_many_cotangents_at_once(loss, data, torch):
     jacobian = torch.autograd.functional.jacobian(lambda z: loss(z, target), logits, vectorize=True)
     _, gradient = loss.value_and_grad(logits, target)
     torch.testing.assert_close(jacobian, gradient, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice", "lovasz_softmax"])
+def test_torch_checkpoint(name, torch):
+    """What is not saved is computed again once, and may be asked for once."""
+    logits, target, _ = BACKENDS["torch"].inputs(Data(seed=8), "float32")
+    loss = getattr(al, CLASSES[name])()
+    gradients = []
+    for call in (loss, partial(torch.utils.checkpoint.checkpoint, loss, use_reentrant=False)):
+        z = logits.clone().requires_grad_()
+        call(z, target).backward()
+        gradients.append(z.grad)
+    assert torch.equal(*gradients)

@@ -63,6 +63,9 @@ class LabelledProbabilities(HardView):
         self._labels = labels
         # NaN in another class shows in the labelled one too.
         seen = labels.pick(p) + 0.0 * xp.sum(p, axis=1, keepdims=True)
+        if labels.traced:  # An ignored label may be none: its logarithm must be finite.
+            one = xp.any(labels.equal, axis=1, keepdims=True)
+            seen = xp.where(one, seen, 0.5 + 0.0 * seen)
         self._at = activations.Probabilities(xp, seen)
 
     def _make_p(self) -> Array:

@@ -94,6 +94,8 @@ def _all_inside(xp: Namespace, target: Array, highest: int, ignore_index: tuple[
     """
     if not is_numpy_namespace(xp) or any(0 <= value <= highest for value in ignore_index):
         return False
+    if not target.dtype.isnative:
+        return False
     unsigned = target.view(f"u{target.dtype.itemsize}") if target.dtype.kind == "i" else target
     return bool(xp.max(unsigned) <= highest)
 

@@ -36,25 +36,40 @@ def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int)
         return [function(item) for item in items]
     if threads not in _pools:
         _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="array_losses")
-    results: list[Any] = [None] * len(items)
-    left = deque(range(len(items)))
-
-    def work() -> None:
-        while left:
-            try:
-                n = left.popleft()
-            except IndexError:  # Another thread was faster.
-                return
-            results[n] = function(items[n])
-
+    job = _Job(function, items)
     # The calling thread is one of them, and a future is what a thread costs, not what an item does.
-    helpers = [_pools[threads].submit(work) for _ in range(min(threads, len(items)) - 1)]
+    helpers = [_pools[threads].submit(job.work) for _ in range(min(threads, len(items)) - 1)]
     try:
-        work()
+        job.work()
     finally:  # Nobody works on when this returns, or raises.
-        left.clear()
+        job.left.clear()
         errors = [helper.exception() for helper in helpers if not helper.cancel()]
+        # A helper that came too late stays in the pool's queue, and with it the job.
+        results = job.results
+        del job.function, job.items, job.results
     for error in errors:
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:  # It refers to this frame, which must not refer to it.
+                del error, errors, helpers
     return results
+
+
+class _Job:
+    """Items that are left to a function, and its results."""
+
+    def __init__(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        self.function = function
+        self.items = items
+        self.results: list[Any] = [None] * len(items)
+        self.left = deque(range(len(items)))
+
+    def work(self) -> None:
+        """Take one item after the other."""
+        while self.left:
+            try:
+                n = self.left.popleft()
+            except IndexError:  # Another thread was faster.
+                return
+            self.results[n] = self.function(self.items[n])

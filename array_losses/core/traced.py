@@ -85,7 +85,10 @@ class LabelledSoftmax(Sigmoid):
         alone = total == 0.0
         self._total = xp.where(alone, 1.0, total)
         log_others = xp.where(alone, -float("inf"), near + xp.log(self._total))
-        super().__init__(xp, labels.pick(logits) - log_others)
+        labelled = labels.pick(logits)
+        # As the largest of all, infinity is no number to compare with; a sigmoid would bear it.
+        labelled = xp.where(labelled == float("inf"), float("nan"), labelled)
+        super().__init__(xp, labelled - log_others)
 
     @property
     def p_others(self) -> Array:

@@ -149,15 +149,16 @@ class _Loss(torch.autograd.Function):
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             gradient = evaluation.gradient(ctx.state, d)
         else:
-            gradient = _made_at_once(ctx, d)
+            gradient = _made_at_once(ctx, d, logits, target, pixel_weights)
         return gradient, None, None, None, None
 
 
-def _made_at_once(ctx: Any, d: Array) -> Array:
+def _made_at_once(
+    ctx: Any, d: Array, logits: Array, target: Array, pixel_weights: Array | None
+) -> Array:
     """Return `d` times the gradient that came with the value."""
     # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
     gradient, ctx.gradient = ctx.gradient, None
-    logits, target, pixel_weights = ctx.saved_tensors
     as_it_is = d.is_cpu and d.item() == 1.0
     scaled_half = logits.dtype == torch.float16 and not as_it_is
     if gradient is None or scaled_half:
