@@ -116,7 +116,7 @@ def _like_the_logits(xp: Namespace, slope: Array, batch: Batch, class_axis: int)
 
 
 class _ClosedPixels(Pixels):
-    """The pixels of labels and a softmax; what is asked of the softmax alone is as `traced`."""
+    """The pixels of labels and a softmax, for losses that look at them `by_label`."""
 
     @property
     def hard_view(self) -> HardView:
