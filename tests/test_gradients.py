@@ -332,8 +332,8 @@ def test_a_gradient_is_right_where_all_pixels_are_surely_wrong(
     loss, lead, classes, block_pixels, library, dtype
 ):
     """Then it is the small difference of a class's own slope and their mean."""
-    if library.module == "jax" and lead > 10:
-        pytest.skip("JAX differentiates the formula, and loses that difference: docs/frameworks.md")
+    if library.module == "jax" and lead > 10 and isinstance(loss, al.MCCLoss):
+        pytest.skip("JAX differentiates its formula, and loses that difference: docs/frameworks.md")
     labels = np.array([[0, 1, 2, 1]])
     logits = np.zeros((1, classes, 4))
     logits[:, 1] = lead

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core import closed, formula
 from tests.backends import BACKENDS
 from tests.cases import ALL_CLASSES, CLASSES, MAPPED, Data
 
@@ -394,6 +395,60 @@ def test_jax_gradient_of_a_soft_target(name, jax):
     direction = direction_like(target)
     expected = difference(lambda x: loss(logits, x, pixel_weights=weights), target, direction)
     assert_close(np.sum(np.asarray(gradient) * direction), expected, 1e-6)
+
+
+CLOSED = {
+    "cross entropy": al.CrossEntropyLoss(ignore_index=255, class_weights=(1, 0, 3)),
+    "focal, normalised": al.FocalLoss(ignore_index=255, gamma=1.5, normalize="focal"),
+    "dice of images": al.DiceLoss(ignore_index=255, pool="image", include_background=False),
+    "generalised": al.GeneralizedDiceLoss(ignore_index=255, reduction="sum"),
+    "sum": al.CrossEntropyLoss(ignore_index=255)
+    + 0.5 * al.TverskyLoss(ignore_index=255, gamma=1.5, fn_weight=0.7)
+    + al.PolyLoss(ignore_index=(1, 255)),
+}
+closed_entry = pytest.mark.parametrize("loss", CLOSED.values(), ids=CLOSED)
+
+
+def plain_formula(loss):
+    return lambda z, t, w: formula.evaluate(loss.terms(), z, t, w)
+
+
+@closed_entry
+def test_jax_has_the_closed_form_of_the_formula(loss, jax):
+    z, t, w = jax_arrays(HARD)
+    assert closed.serves(loss.terms(), z, t)
+    both = jax.jit(jax.value_and_grad(in_position(loss)))
+    for weights in (w, None):
+        for found, expected in zip(
+            both(z, t, weights), jax.value_and_grad(plain_formula(loss))(z, t, weights), strict=True
+        ):
+            assert_close(found, expected)
+    for label in (3, -1):
+        for found in both(z, t.at[0, 0, 0].set(label), None):
+            assert np.any(np.isnan(found))
+
+
+@closed_entry
+def test_jax_transforms_the_closed_form(loss, jax):
+    z, t, w = jax_arrays(HARD)
+    ours, plain = in_position(loss), plain_formula(loss)
+    tangent = jax.numpy.asarray(direction_like(z))
+
+    def second(f):
+        return jax.jit(lambda z: jax.jvp(lambda z: jax.grad(f)(z, t, w), (z,), (tangent,))[1])(z)
+
+    def of_both(f):
+        return jax.jit(jax.jacfwd(jax.grad(f, argnums=(0, 2)), argnums=2))(z, t, w)
+
+    assert_close(second(ours), second(plain))
+    for found, expected in zip(of_both(ours), of_both(plain), strict=True):
+        assert_close(found, expected)
+    assert_close(jax.hessian(ours)(z, t, w), jax.hessian(plain)(z, t, w))
+    assert_close(jax.jit(ours)(z, t, w), plain(z, t, w))
+    gradient = jax.grad(plain)(z, t, w)
+    assert_close(jax.jit(jax.grad(jax.checkpoint(ours)))(z, t, w), gradient)
+    many = jax.vmap(jax.grad(ours), in_axes=(0, None, None))(jax.numpy.stack([z, z]), t, w)
+    assert_close(many, np.stack([gradient, gradient]))
 
 
 @pytest.mark.parametrize("x64", [False, True])

@@ -69,6 +69,10 @@ class Formula(Protocol):
     def selects(self) -> bool:
         """Whether only some pixels count, chosen by comparing those of the whole batch."""
 
+    @property
+    def by_label(self) -> bool:
+        """Whether, with labels, it reads the probabilities of the label and sums by class alone."""
+
     def check_classes(self, num_classes: int, *, soft: bool) -> None:
         """Raise a ValueError if the options do not fit the number of classes or the target."""
 

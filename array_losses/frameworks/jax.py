@@ -1,13 +1,20 @@
-"""JAX: the plain formula, which JAX differentiates; concrete arrays are jitted inside."""
+"""JAX: the plain formula, which JAX differentiates; concrete arrays are jitted inside.
+
+Where a loss has its first derivative in closed form, a rule says so; what is beyond that (second
+derivatives, those with respect to the weights) is of the plain formula again.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
-from array_losses.core import formula
+from array_losses.core import closed, formula
 from array_losses.core.arguments import Batch
 from array_losses.core.block import View
 from array_losses.core.formula import AllReduce, Terms
@@ -26,7 +33,7 @@ def value(
 ) -> Array:
     """Return the loss."""
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
-        return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
+        return _loss(terms, logits, target, pixel_weights, all_reduce)
     _look(terms, logits, target, pixel_weights)
     return _value(terms, logits, target, pixel_weights)
 
@@ -40,7 +47,7 @@ def value_and_grad(
 ) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits."""
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
-        both = jax.value_and_grad(formula.evaluate, argnums=1)
+        both = jax.value_and_grad(_loss, argnums=1)
         return both(terms, logits, target, pixel_weights, all_reduce)
     _look(terms, logits, target, pixel_weights)
     return _value_and_grad(terms, logits, target, pixel_weights)
@@ -53,10 +60,75 @@ def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:
     return tuple(x if x is None else np.asarray(x) for x in arrays)
 
 
-_value = partial(jax.jit, static_argnums=0)(formula.evaluate)
-_value_and_grad = partial(jax.jit, static_argnums=0)(
-    jax.value_and_grad(formula.evaluate, argnums=1)
-)
+def _loss(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None = None,
+) -> Array:
+    """Return the loss, for JAX to differentiate."""
+    if all_reduce is None and closed.serves(terms, logits, target):
+        return _closed(terms, logits, target, pixel_weights)
+    return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
+
+
+_value = partial(jax.jit, static_argnums=0)(_loss)
+_value_and_grad = partial(jax.jit, static_argnums=0)(jax.value_and_grad(_loss, argnums=1))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _closed(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> Array:
+    """Return the loss, whose derivative is the slope times that of the logits."""
+    return closed.value(terms, logits, target, pixel_weights)
+
+
+def _closed_jvp(terms: Terms, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    logits, target, pixel_weights = primals
+    if not isinstance(tangents[2], SymbolicZero | None):
+        return _follow(partial(_plain, terms), primals, tangents)
+    loss, slope = _value_and_slope(terms, logits, target, pixel_weights)
+    if isinstance(tangents[0], SymbolicZero):
+        return loss, jnp.zeros_like(loss)
+    return loss, jnp.sum(slope * tangents[0].astype(slope.dtype))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _value_and_slope(
+    terms: Terms, logits: Array, target: Array, pixel_weights: Array | None
+) -> tuple[Array, Array]:
+    """Return both in closed form; what is differentiated further is the plain formula."""
+    return closed.value_and_slope(terms, logits, target, pixel_weights)
+
+
+def _value_and_slope_jvp(terms: Terms, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    both = _value_and_slope(terms, *primals)
+    wide = (primals[0].astype(both[1].dtype), *primals[1:])
+    function = jax.value_and_grad(partial(_plain, terms))
+    return both, _follow(function, wide, tangents)[1]
+
+
+_closed.defjvp(_closed_jvp, symbolic_zeros=True)
+_value_and_slope.defjvp(_value_and_slope_jvp, symbolic_zeros=True)
+
+
+def _plain(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> Array:
+    return formula.evaluate(terms, logits, target, pixel_weights)
+
+
+def _follow(function: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """Return a function of logits, target and weights, and its derivative."""
+    moved = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero | None)]
+
+    def of_moved(*some: Array) -> Any:
+        every = list(primals)
+        for i, x in zip(moved, some, strict=True):
+            every[i] = x
+        return function(*every)
+
+    given = [primals[i] for i in moved]
+    along = [tangents[i].astype(x.dtype) for i, x in zip(moved, given, strict=True)]
+    return jax.jvp(of_moved, given, along)
 
 
 def _is_traced(*arrays: Array | None) -> bool:

@@ -159,6 +159,11 @@ class Loss(Criterion):
         return False
 
     @property
+    def by_label(self) -> bool:
+        """Whether, with labels, it reads the probabilities of the label and sums by class alone."""
+        return False
+
+    @property
     def view(self) -> View:
         """How it looks at pixels."""
         ignore = self.ignore_index

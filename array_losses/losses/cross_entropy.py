@@ -26,6 +26,11 @@ class _SmoothedLoss(SidedLoss):
         smoothing = options.number("label_smoothing", self.label_smoothing, lowest=0.0, highest=1.0)
         self._set(label_smoothing=smoothing)
 
+    @property
+    def by_label(self) -> bool:
+        """Whether, with labels, it reads the probabilities of the label alone."""
+        return self.label_smoothing == 0.0
+
     def outcomes(self, pixels: Pixels) -> tuple[Outcome, ...]:
         """Return what can be so at each pixel, by the smoothed target."""
         return outcomes(pixels, self.label_smoothing)

@@ -51,6 +51,11 @@ class _OverlapLoss(ClassLoss):
     additive = True
 
     @property
+    def by_label(self) -> bool:
+        """Whether, with labels, the three sums are all that it reads: squares are more."""
+        return self.power == 1
+
+    @property
     def pools(self) -> tuple[str, ...]:
         """The values that `pool` may have."""
         return "batch", "image", "batch+class", "image+class"

@@ -175,6 +175,11 @@ class SidedLoss(PixelLoss):
                 msg = '`pos_weight` must be None with activation="softmax"; use `class_weights`.'
                 raise ValueError(msg)
 
+    @property
+    def by_label(self) -> bool:
+        """Whether, with labels, it reads the probabilities of the label alone."""
+        return True
+
     def per_class_options(self) -> tuple[str, ...]:
         """Return the names of further options that may hold one number a class."""
         return ("pos_weight",)
