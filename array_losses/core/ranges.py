@@ -257,7 +257,8 @@ class _Cuts:
         digits = bits_of(xp, xp.maximum(x, xp.zeros_like(x)))
         digits -= self._first
         digits >>= self._shift
-        return digits
+        # NumPy before 2.1 counts and takes by no unsigned 64-bit integers.
+        return digits.view(xp.int64) if digits.dtype == xp.uint64 else digits
 
     def ranges_of(self, x: Array) -> Array:
         """Return the number of the range of each error."""
