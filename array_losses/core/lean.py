@@ -17,7 +17,7 @@ class Lean:
 
     Parameters
     ----------
-    full : the namespace of NumPy arrays as array_api_compat wraps it
+    full : the namespace of NumPy arrays, wrapped to conform to the standard
     """
 
     def __init__(self, full: Any) -> None:
