@@ -33,6 +33,34 @@ def inputs(library):
 
 # --- options --------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 1, 1), (1, 3, 1, 1)])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("CrossEntropyLoss", "pos_weight"),
+        ("CrossEntropyLoss", "class_weights"),
+        ("DiceLoss", "class_weights"),
+        ("FocalLoss", "gamma"),
+        ("FocalLoss", "alpha"),
+        ("TverskyLoss", "gamma"),
+    ],
+)
+def test_one_number_per_class_along_any_one_axis(name, option, shape, library):
+    """As `torch.ones(3, 1, 1)`, which other libraries want."""
+    options = {"activation": "sigmoid"} if option in {"pos_weight", "alpha"} else {}
+    numbers = np.array([0.25, 0.5, 0.75])
+    array = library.asarray(numbers.reshape(shape), library.dtypes[0])
+    if not hasattr(array, "tolist"):
+        pytest.skip("an array whose numbers Python cannot read")
+    found = getattr(al, name)(**options, **{option: array})
+    assert getattr(found, option) == (0.25, 0.5, 0.75)
+    assert found == getattr(al, name)(**options, **{option: numbers})
+    square = library.asarray(np.ones((3, 3)), library.dtypes[0])
+    with pytest.raises(TypeError, match=says(option, "one axis", "(3, 3)")):
+        getattr(al, name)(**options, **{option: square})
+
+
 WRONG_OPTIONS = [
     *[
         (tuple(CLASSES), option, value, error)
@@ -57,6 +85,7 @@ WRONG_OPTIONS = [
             ("class_weights", (0.0, 0.0), ValueError),
             ("class_weights", (), ValueError),
             ("class_weights", np.ones((2, 2)), TypeError),
+            ("class_weights", [[1.0, 2.0, 3.0]], TypeError),
             ("include_background", 1, TypeError),
             ("include_background", "no", TypeError),
             ("include_background", None, TypeError),
@@ -469,6 +498,42 @@ def test_labels_that_became_floats(library):
         al.DiceLoss()(z, t)
 
 
+MISTAKEN_WEIGHTS = {
+    # class_axis, shape of the logits, shape of the weights, the line that makes them fit
+    "an image": (1, (2, 3, 5, 4), (2,), "xp.broadcast_to(w[:, None, None], (2, 5, 4))"),
+    "an image, other axes 1": (1, (2, 3, 5, 4), (2, 1, 1), "xp.broadcast_to(w, (2, 5, 4))"),
+    "no batch": (1, (2, 3, 5, 4), (5, 4), "xp.broadcast_to(w[None, ...], (2, 5, 4))"),
+    "no batch of one": (1, (1, 3, 5, 4), (5, 4), "xp.broadcast_to(w[None, ...], (1, 5, 4))"),
+    "a class axis of one": (1, (2, 3, 5, 4), (2, 1, 5, 4), "w[:, 0, ...]"),
+    "a last class axis of one": (-1, (2, 5, 4, 3), (2, 5, 4, 1), "w[..., 0]"),
+    "an axis of one elsewhere": (-1, (2, 5, 4, 3), (2, 1, 5, 4), "w[:, 0, ...]"),
+}
+
+
+@pytest.mark.parametrize(
+    ("axis", "logits", "shape", "line"), MISTAKEN_WEIGHTS.values(), ids=MISTAKEN_WEIGHTS
+)
+def test_the_line_that_makes_pixel_weights_fit(axis, logits, shape, line, library):
+    z = library.asarray(np.zeros(logits), library.dtypes[0])
+    pixels = tuple(np.delete(logits, axis).tolist())
+    t = library.asarray(np.zeros(pixels, dtype=int))
+    w = library.asarray(np.ones(shape), library.dtypes[0])
+    loss = al.DiceLoss(class_axis=axis)
+    with pytest.raises(ValueError, match=says("pixel_weights", "shape", str(pixels))) as caught:
+        loss(z, t, pixel_weights=w)
+    said = str(caught.value).replace("pixel_weights", "w")
+    assert f"`{line}`" in said
+    fitted = eval(line, {"w": w, "xp": library.xp})
+    assert float(loss(z, t, pixel_weights=fitted)) == pytest.approx(float(loss(z, t)), rel=1e-6)
+
+
+def test_pixel_weights_with_all_classes(library):
+    z, w = (library.asarray(np.ones((2, 3, 4)), library.dtypes[0]) for _ in range(2))
+    t = library.asarray(np.zeros((2, 4), dtype=int))
+    with pytest.raises(ValueError, match=says("pixel_weights", "multi-hot", "`ignore_index`")):
+        al.DiceLoss()(z, t, pixel_weights=w)
+
+
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 1), (2, 1, 4), (2, 3, 4), ()])
 def test_pixel_weights_of_wrong_shapes(shape, library):
     logits = library.asarray(np.zeros((2, 3, 4)), library.dtypes[0])
@@ -568,6 +633,21 @@ def test_ignore_index_with_a_floating_target(library):
     for name in CLASSES:
         with pytest.raises(ValueError, match=says("ignore_index", "`pixel_weights`")):
             make(name, ignore_index=255)(logits, target)
+
+
+@each_class
+def test_what_leaves_out_one_class_at_a_pixel(name, library):
+    """A floating multi-hot target cannot; the message says what can, and it does."""
+    target = np.array([[[1.0, 0.0, -1.0, 1.0], [0.0, -1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0]]])
+    logits = np.linspace(-2, 2, 12).reshape(target.shape)
+    other = np.where(target == -1, 5.0, logits)
+    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    loss = make(name, ignore_index=-1, **options)
+    z, other, t = library.on((logits, other, target), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("ignore_index", "multi-hot", "integer")):
+        loss(z, t)
+    t = library.asarray(target.astype(int))
+    assert float(loss(z, t)) == float(loss(other, t)) != float(loss(z + other, t))
 
 
 @pytest.mark.parametrize("length", [1, 2, 4])

@@ -73,7 +73,8 @@ def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_ax
     if pixel_weights is not None and tuple(pixel_weights.shape) != tuple(pixels_shape):
         msg = (
             f"`pixel_weights` must have the shape {tuple(pixels_shape)} (the logits without the "
-            f"class axis), got {tuple(pixel_weights.shape)}."
+            f"class axis), got {tuple(pixel_weights.shape)}"
+            f"{_weights_hint(tuple(pixels_shape), tuple(pixel_weights.shape), axis)}."
         )
         raise ValueError(msg)
     _check_devices(xp, logits=logits, target=target, pixel_weights=pixel_weights)
@@ -95,6 +96,35 @@ def _hint(logits: tuple[int, ...], target: tuple[int, ...], axis: int) -> str:
     for name, other in (("-1", len(logits) - 1), ("1", 1)):
         if other != axis and target == logits[:other] + logits[other + 1 :]:
             return f"; it would fit with `class_axis={name}`"
+    return ""
+
+
+def _weights_hint(pixels: tuple[int, ...], weights: tuple[int, ...], axis: int) -> str:
+    """Return the line of code that makes pixel weights of another shape fit, where there is one."""
+    if len(weights) == len(pixels) + 1:
+        for one in (axis, *range(1, len(weights))):
+            if weights[one] == 1 and weights[:one] + weights[one + 1 :] == pixels:
+                place = "..., 0" if one == len(weights) - 1 else ":, " * one + "0, ..."
+                return f"; leave out the axis of length 1: `pixel_weights[{place}]`"
+        if weights[:axis] + weights[axis + 1 :] == pixels:
+            return (
+                "; a weight per pixel counts for all its classes: to leave out one class at a "
+                "pixel, give an integer multi-hot target that holds `ignore_index` there"
+            )
+        return ""
+    fitted = ""
+    if len(weights) == len(pixels):
+        fitted = "pixel_weights"
+    elif weights == pixels[:1]:
+        fitted = f"pixel_weights[:{', None' * (len(pixels) - 1)}]"
+    elif weights == pixels[1:]:
+        fitted = "pixel_weights[None, ...]"
+    lengths = weights if len(weights) == len(pixels) else pixels
+    if fitted and all(one in (1, whole) for one, whole in zip(lengths, pixels, strict=True)):
+        return (
+            f"; to repeat them: `xp.broadcast_to({fitted}, {pixels})`, where `xp` is your array "
+            "library (`np`, `torch`, `jnp`)"
+        )
     return ""
 
 

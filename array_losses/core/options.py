@@ -98,8 +98,20 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _members(name: str, value: Any) -> tuple[Any, ...]:
+def _squeezed(name: str, value: Any) -> Any:
+    """Return the Python numbers in an array whose numbers lie along one axis, (C, 1, 1) say."""
+    shape = tuple(getattr(value, "shape", ()))
+    if sum(length != 1 for length in shape) > 1:
+        msg = f"`{name}` must hold its numbers along one axis, got an array of shape {shape}."
+        raise TypeError(msg)
     value = _plain(value)
+    for _ in shape[1:]:
+        value = [number for part in value for number in part]
+    return value
+
+
+def _members(name: str, value: Any) -> tuple[Any, ...]:
+    value = _squeezed(name, value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         msg = f"`{name}` must be a sequence, got {value!r}."
         raise TypeError(msg)
@@ -107,14 +119,17 @@ def _members(name: str, value: Any) -> tuple[Any, ...]:
     if not members:
         msg = f"`{name}` must not be empty, got {value!r}."
         raise ValueError(msg)
+    if any(isinstance(one, (list, tuple)) for one in members):
+        msg = f"`{name}` must be a sequence of numbers, got {value!r}."
+        raise TypeError(msg)
     return members
 
 
 def per_class_or_number(
     name: str, value: Any, *, lowest: float = 0.0, highest: float = math.inf
 ) -> float | tuple[float, ...]:
-    """Return `value` as one float for all classes or as a tuple of one a class."""
-    value = _plain(value)
+    """Return `value` as one float for all classes or as a tuple of one per class."""
+    value = _squeezed(name, value)
     if isinstance(value, Real):
         return number(name, value, lowest=lowest, highest=highest)
     return tuple(number(name, one, lowest=lowest, highest=highest) for one in _members(name, value))
@@ -135,7 +150,7 @@ def index(value: Any) -> int | tuple[int, ...] | None:
     """Return `ignore_index` as None, an int or a tuple of ints."""
     if value is None:
         return None
-    value = _plain(value)
+    value = _squeezed("ignore_index", value)
     if isinstance(value, Real):
         return integer("ignore_index", value)
     return tuple(integer("ignore_index", one) for one in _members("ignore_index", value))
@@ -163,10 +178,10 @@ def threshold_pair(name: str, value: Any) -> float | tuple[float, float]:
 
 
 def for_classes(name: str, value: Any, num_classes: int) -> tuple[float, ...]:
-    """Return one number a class; a wrong length raises a ValueError."""
+    """Return one number per class; a wrong length raises a ValueError."""
     if isinstance(value, Real):
         return (float(value),) * num_classes
     if len(value) != num_classes:
-        msg = f"`{name}` must hold one number a class ({num_classes}), got {len(value)}."
+        msg = f"`{name}` must hold one number per class ({num_classes}), got {len(value)}."
         raise ValueError(msg)
     return tuple(value)

@@ -184,8 +184,14 @@ class Loss(Criterion):
         if soft and self.ignore_index is not None:
             msg = (
                 "`ignore_index` must be None for a floating target, got "
-                f"{self.ignore_index}; use `pixel_weights`."
+                f"{self.ignore_index}; use `pixel_weights`, which leave out whole pixels"
             )
+            if self.view.bounded and num_classes > 1:
+                msg += (
+                    "; to leave out one class at a pixel, give a multi-hot target of an integer "
+                    "dtype that holds `ignore_index` there"
+                )
+            msg += "."
             raise ValueError(msg)
         for name in ("class_weights", *self.per_class_options()):
             value = getattr(self, name)

@@ -283,7 +283,7 @@ def test_bad_arrays_are_errors():
         presets.FocalLoss(to_onehot_y=True)(data.logits(2, 3, 4), np.full((2, 1, 4), 3))
     arrays = data.logits(2, 3, 4), data.bits(2, 3, 4)
     for option in ("alpha", "weight"):
-        with pytest.raises(ValueError, match=f"`{option}` must hold one number a class"):
+        with pytest.raises(ValueError, match=f"`{option}` must hold one number per class"):
             presets.FocalLoss(**{option: [0.5]})(*arrays)
     with pytest.raises(NotImplementedError, match="`other_act` has no derivative"):
         presets.DiceLoss(other_act=squeezed).value_and_grad(*arrays)

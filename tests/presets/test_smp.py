@@ -229,7 +229,7 @@ def test_options_are_compared_by_value():
                 lambda options=options: presets.FocalLoss(class_weights=[1.0, 2.0], **options)(
                     np.zeros((1, 3, 4)), np.zeros((1, 3, 4))
                 ),
-                "`class_weights` must hold one number a class",
+                "`class_weights` must hold one number per class",
             )
             for options in ({"mode": "multilabel"}, {"mode": "multilabel", "normalized": True})
         ],
