@@ -182,16 +182,15 @@ class Loss(Criterion):
             msg = "`include_background` must be True with one class: nothing would be left."
             raise ValueError(msg)
         if soft and self.ignore_index is not None:
-            msg = (
-                "`ignore_index` must be None for a floating target, got "
-                f"{self.ignore_index}; use `pixel_weights`, which leave out whole pixels"
+            by_class = (
+                "; to leave out one class at a pixel, give a multi-hot target of an integer dtype "
+                "that holds `ignore_index` there"
             )
-            if self.view.bounded and num_classes > 1:
-                msg += (
-                    "; to leave out one class at a pixel, give a multi-hot target of an integer "
-                    "dtype that holds `ignore_index` there"
-                )
-            msg += "."
+            msg = (
+                f"`ignore_index` must be None for a floating target, got {self.ignore_index}; use "
+                "`pixel_weights`, which leave out whole pixels"
+                f"{by_class if self.view.bounded and num_classes > 1 else ''}."
+            )
             raise ValueError(msg)
         for name in ("class_weights", *self.per_class_options()):
             value = getattr(self, name)
