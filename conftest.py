@@ -64,6 +64,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what concerns no selected library only where NumPy is selected: once, not in each run."""
+    modules = {backend.module for backend in config.array_losses_backends}
+    if "numpy" in modules:
+        return
+    left_out = [item for item in items if not _concerns(item, modules)]
+    items[:] = [item for item in items if _concerns(item, modules)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _concerns(item: pytest.Item, modules: set[str]) -> bool:
+    """Return whether a test asks for one of the libraries, by a fixture or a parameter."""
+    if {"backend", "library", *modules} & set(item.fixturenames):
+        return True
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    named = [BACKENDS.get(one) for one in parameters if isinstance(one, str)]
+    return any(backend.module in modules for backend in named if backend is not None)
+
+
 def _marks(backend: Backend, *values: object) -> tuple[pytest.MarkDecorator, ...]:
     if backend.name == "strict-no_x64" and any(getattr(one, "sorts", False) for one in values):
         return (SORTING_WITHOUT_INT64,)
