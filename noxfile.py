@@ -45,7 +45,8 @@ EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
 
 # Test files that need several frameworks at once, or that are about a command as a whole.
 TOGETHER = tuple(
-    f"tests/test_{name}.py" for name in ("agreement", "testing", "crosscheck", "compare", "bench")
+    f"tests/test_{name}.py"
+    for name in ("testing", "crosscheck", "compare", "bench", "import_footprint")
 )
 # What the losses compute, whatever the versions.
 FORMULAS = tuple(
@@ -99,11 +100,6 @@ def jax_cache(session: nox.Session) -> dict[str, str]:
     }
 
 
-def existing(*paths: str) -> list[str]:
-    """Those of the paths that exist."""
-    return [path for path in paths if (ROOT / path).exists()]
-
-
 def floors(*extras: str) -> list[str]:
     """The lowest versions that pyproject.toml claims for the library and these extras."""
     project = PYPROJECT["project"]
@@ -136,41 +132,49 @@ def tests(session: nox.Session, framework: str) -> None:
     pinned = (TORCH,) if framework == "torch" else ()
     session.install("-e", f".[{EXTRAS[framework]}]", *pinned)
     env = backends(framework) | jax_cache(session)
-    session.run("pytest", *WORKERS, *session.posargs, env=env)
+    # `agreement` runs presets on every framework.
+    session.run("pytest", *WORKERS, "--ignore=tests/presets", *session.posargs, env=env)
 
 
 @nox.session
 def agreement(session: nox.Session) -> None:
-    """All frameworks in one process: agreement, the commands, the README's examples."""
+    """All frameworks in one environment: agreement, presets, the commands, every example."""
     session.install("-e", ".[test,compare,jax]", TORCH)
     env = backends("numpy", "torch", "jax") | jax_cache(session)
-    session.run("pytest", *WORKERS, *existing(*TOGETHER), *session.posargs, env=env)
+    session.run("pytest", *WORKERS, *TOGETHER, *session.posargs, env=env)
     session.run("pytest", *WORKERS, "tests/test_gradients.py", "-k", "sharp_places", env=env)
-    session.run("pytest", *DOCTEST, *existing(*FRAMEWORK_EXAMPLES))
+    session.run("pytest", *DOCTEST, "README.md", "docs", "array_losses")
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict,torch,jax", env=env)
     picture = Path(session.create_tmp()) / "compare.png"
     session.run("array-losses", "compare", "--steps", "3", "--output", str(picture))
     if not picture.exists():
         session.error("array-losses compare wrote no picture")
+    compare_presets(session)
 
 
-@nox.session
+@nox.session(default=False)
 def presets(session: nox.Session) -> None:
-    """Presets against the libraries whose names they have, at the versions of the extra `presets`.
+    """Presets against the libraries whose names they have: alone what `agreement` ends with."""
+    session.install("-e", ".[test,jax]", TORCH)
+    compare_presets(session)
+
+
+def compare_presets(session: nox.Session) -> None:
+    """Compare presets with their libraries, at the versions of the extra `presets`.
 
     These come without their dependencies, which would bring torchvision's operators and another
     PyTorch; what their losses import is installed by name.
     """
-    session.install("-e", ".[test,jax]", TORCH, *PRESETS_NEED)
+    session.install(*PRESETS_NEED)
     session.install("--no-deps", *PYPROJECT["project"]["optional-dependencies"]["presets"])
     env = backends("numpy", "torch", "jax") | jax_cache(session)
     env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
-    session.run("pytest", "tests/presets", *session.posargs, env=env)
+    session.run("pytest", *WORKERS, "tests/presets", *session.posargs, env=env)
 
 
-@nox.session
+@nox.session(default=False)
 def doctest(session: nox.Session) -> None:
-    """The examples of the docstrings and of the documentation that need NumPy only."""
+    """The examples that need NumPy only, without the other frameworks."""
     session.install("-e", ".[test,compare]")
     skipped = [f"--ignore={path}" for path in FRAMEWORK_EXAMPLES]
     session.run("pytest", *DOCTEST, *skipped, "array_losses", "docs")
@@ -226,7 +230,7 @@ def minimums(session: nox.Session) -> None:
     session.run("pip", "list")
     # array-api-strict's floor is what the other sessions run too: one of its modes is enough.
     env = {"ARRAY_LOSSES_BACKENDS": "numpy,strict-2024,jax"} | jax_cache(session)
-    session.run("pytest", *WORKERS, *existing(*FORMULAS), *session.posargs, env=env)
+    session.run("pytest", *WORKERS, *FORMULAS, *session.posargs, env=env)
     # As commands: their oldest dependencies warn of each other, which is an error in the tests.
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict")
     picture = str(Path(session.create_tmp()).resolve() / "compare.png")

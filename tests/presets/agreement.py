@@ -17,6 +17,11 @@ class Tally:
     value: float = 0.0
     gradient: float = 0.0
 
+    def __add__(self, other):
+        """Return the tally of both."""
+        worst = max(self.value, other.value), max(self.gradient, other.gradient)
+        return Tally(self.cases + other.cases, *worst)
+
 
 TALLIES: dict[str, Tally] = defaultdict(Tally)
 

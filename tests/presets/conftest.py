@@ -1,6 +1,23 @@
-"""What a run of these tests prints: cases and worst differences, a line a library."""
+"""What a run of these tests prints: cases and worst differences, a line for each library."""
 
-from tests.presets.agreement import TALLIES
+from dataclasses import astuple
+
+import pytest
+
+from tests.presets.agreement import TALLIES, Tally
+
+
+def pytest_sessionfinish(session):
+    """Hand over what a worker of pytest-xdist counted."""
+    if hasattr(session.config, "workeroutput"):
+        counted = {name: astuple(tally) for name, tally in TALLIES.items()}
+        session.config.workeroutput["tallies"] = counted
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node):
+    for name, counted in getattr(node, "workeroutput", {}).get("tallies", {}).items():
+        TALLIES[name] += Tally(*counted)
 
 
 def pytest_terminal_summary(terminalreporter):
