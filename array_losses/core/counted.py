@@ -7,9 +7,16 @@ from collections.abc import Callable
 from array_losses.core import labels
 from array_losses.core.block import Block, View
 from array_losses.core.labels import Labels
-from array_losses.core.namespace import Array, Namespace, device, is_bool, is_torch_namespace
+from array_losses.core.namespace import (
+    Array,
+    DType,
+    Namespace,
+    device,
+    is_bool,
+    is_torch_namespace,
+)
 
-__all__ = ["Counted", "check_probabilities"]
+__all__ = ["Counted", "check_probabilities", "only_probabilities"]
 
 
 class Counted:
@@ -20,8 +27,9 @@ class Counted:
     block : Block
     view : View
     look : bool
-        Whether values may be looked at: then a bad label raises a ValueError. Otherwise the logits
-        there become NaN, so that no sum can hide it.
+        Whether values may be looked at: then a bad value raises a ValueError. Otherwise the logits
+        of a bad label, and what is no probability in a soft target, become NaN, so that no sum can
+        hide it.
     traced : bool
         Whether automatic differentiation or a compiler follows every operation.
 
@@ -51,7 +59,9 @@ class Counted:
         if block.hard:
             self._read_labels(block.target, block.pixel_weights)
         else:
-            self.target = self.xp.astype(block.target, block.dtype, copy=False)
+            target = self.xp.astype(block.target, block.dtype, copy=False)
+            unchecked = view.bounded and not look
+            self.target = only_probabilities(self.xp, target) if unchecked else target
         self._read_weights(block.pixel_weights)
         if look and not block.hard and view.bounded:
             check_probabilities(self.xp, self.target, "target", "a 0/255 mask is `mask > 0`")
@@ -111,9 +121,7 @@ class Counted:
 
     def _spoiling(self, bad: Array) -> Callable[[Array], Array]:
         """Return what makes logits NaN: by a sum, whose derivative costs nothing."""
-        xp, dtype = self.xp, self._block.dtype
-        zero = xp.zeros(bad.shape, dtype=dtype, device=device(bad))
-        nan = xp.where(bad, float("nan"), zero)
+        nan = _nan_where(self.xp, bad, self._block.dtype)
         return lambda z: z + nan
 
     def _read_weights(self, pixel_weights: Array | None) -> None:
@@ -167,6 +175,17 @@ class Counted:
         if not self._block.hard:
             target = self.target
             self.target = xp.where(hidden(target, probabilities=False), 0.0, target)
+
+
+def only_probabilities(xp: Namespace, x: Array) -> Array:
+    """Return `x` with NaN for what is far from a probability, where it cannot be looked at."""
+    far = (x < -_OVERSHOOT) | (x > 1.0 + _OVERSHOOT)
+    return x + _nan_where(xp, far, x.dtype)
+
+
+def _nan_where(xp: Namespace, bad: Array, dtype: DType) -> Array:
+    zero = xp.zeros(bad.shape, dtype=dtype, device=device(bad))
+    return xp.where(bad, float("nan"), zero)
 
 
 def check_probabilities(xp: Namespace, x: Array, name: str, hint: str) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "divide",
     "evaluate",
     "finish",
+    "inspect",
     "prepare",
     "weighted_sum",
     "whole",
@@ -247,6 +248,17 @@ def whole(batch: arguments.Batch) -> Block:
         xp.reshape(batch.target, flat if batch.labelled else (images, classes, pixels)),
         None if batch.pixel_weights is None else xp.reshape(batch.pixel_weights, flat),
     )
+
+
+def inspect(terms: Terms, batches: Sequence[arguments.Batch]) -> None:
+    """Raise a ValueError for bad values in NumPy arrays, each batch as its loss sees it."""
+    inspected = set()
+    for (_, formula), batch in zip(terms, batches, strict=True):
+        key = (formula.class_axis, formula.view)
+        if key not in inspected:
+            inspected.add(key)
+            pixels = Pixels(whole(batch), formula.view, look=True, traced=False)
+            _ = pixels.counted if formula.view.activation else pixels.logits
 
 
 def weighted_sum(terms: Terms, values: Sequence[Array]) -> Array:

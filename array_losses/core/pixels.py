@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from array_losses.core import activations, hard, labelled, traced
 from array_losses.core.activations import Activation
 from array_losses.core.block import Block, View
-from array_losses.core.counted import Counted, check_probabilities
+from array_losses.core.counted import Counted, check_probabilities, only_probabilities
 from array_losses.core.hard import HardView
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import (
@@ -110,11 +110,16 @@ class Pixels:
         if self._made.logits is None:
             z = self.xp.astype(self._block.logits(), self.dtype, copy=False)
             z = self.counted.harmless(z)
-            if self._look and self.view.activation is None:
-                hint = "with `activation=None` (and for scores) logits are no probabilities"
-                check_probabilities(self.xp, z, "logits` or `prediction", hint)
-            self._made.logits = z
+            self._made.logits = z if self.view.activation else self._bounded(z)
         return self._made.logits
+
+    def _bounded(self, p: Array) -> Array:
+        """Return given probabilities; others raise a ValueError, or are NaN without a look."""
+        if not self._look:
+            return only_probabilities(self.xp, p)
+        hint = "with `activation=None` (and for scores) logits are no probabilities"
+        check_probabilities(self.xp, p, "logits` or `prediction", hint)
+        return p
 
     @property
     def activation(self) -> Activation:

@@ -19,7 +19,6 @@ from array_losses.core.arguments import Batch
 from array_losses.core.block import View
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array, namespace_of
-from array_losses.core.pixels import Pixels
 
 __all__ = ["as_numpy", "value", "value_and_grad"]
 
@@ -32,9 +31,9 @@ def value(
     all_reduce: AllReduce | None,
 ) -> Array:
     """Return the loss."""
+    _inspect(terms, logits, target, pixel_weights)
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
         return _loss(terms, logits, target, pixel_weights, all_reduce)
-    _look(terms, logits, target, pixel_weights)
     return _value(terms, logits, target, pixel_weights)
 
 
@@ -46,10 +45,10 @@ def value_and_grad(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits."""
+    _inspect(terms, logits, target, pixel_weights)
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
         both = jax.value_and_grad(_loss, argnums=1)
         return both(terms, logits, target, pixel_weights, all_reduce)
-    _look(terms, logits, target, pixel_weights)
     return _value_and_grad(terms, logits, target, pixel_weights)
 
 
@@ -135,30 +134,40 @@ def _is_traced(*arrays: Array | None) -> bool:
     return any(isinstance(x, jax.core.Tracer) for x in arrays)
 
 
-def _look(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
-    """Raise a ValueError for bad values, as for NumPy arrays, where they are in CPU memory."""
-    batches = formula.prepare(terms, logits, target, pixel_weights, None)
-    if not all(x is None or _is_near(x) for x in (target, pixel_weights)):
+def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
+    """Raise a ValueError for bad values, as for NumPy arrays, in what is in CPU memory.
+
+    That may be some of the arrays only: `jax.grad` follows the logits alone. What weights, or
+    ignored labels, that are traced may hide stays as it is, and becomes NaN.
+    """
+    if not _is_known(pixel_weights) or not any(map(_is_known, (logits, target))):
         return
-    looked_at = set()
-    for (_, one), batch in zip(terms, batches, strict=True):
-        key = (one.class_axis, one.view)
-        if key not in looked_at:
-            looked_at.add(key)
-            _look_at(batch, one.view)
+    batches = formula.prepare(terms, logits, target, pixel_weights, None)
+    known = _is_known(target)
+    pairs = [
+        (term, _near(batch, term[1].view))
+        for term, batch in zip(terms, batches, strict=True)
+        if known or not term[1].view.ignore_index
+    ]
+    formula.inspect(tuple(term for term, _ in pairs), [batch for _, batch in pairs])
 
 
-def _look_at(batch: Batch, view: View) -> None:
-    read = view.activation is None and _is_near(batch.logits)
-    target = np.asarray(batch.target)
-    near = Batch(
+def _near(batch: Batch, view: View) -> Batch:
+    """Return a batch of NumPy arrays, with zeros for what is not there or need not be read."""
+    read = view.activation is None and _is_known(batch.logits)
+    nothing = np.zeros((), dtype=np.float32 if batch.soft else np.uint8)
+    known = _is_known(batch.target)
+    target = np.asarray(batch.target) if known else np.broadcast_to(nothing, batch.target.shape)
+    return Batch(
         namespace_of(target=target),
         np.asarray(batch.logits) if read else np.broadcast_to(np.float32(0), batch.logits.shape),
         target,
         None if batch.pixel_weights is None else np.asarray(batch.pixel_weights),
     )
-    pixels = Pixels(formula.whole(near), view, look=True, traced=False)
-    _ = pixels.logits if read else pixels.counted
+
+
+def _is_known(x: Array | None) -> bool:
+    return x is None or (not isinstance(x, jax.core.Tracer) and _is_near(x))
 
 
 def _is_near(x: Array) -> bool:

@@ -28,7 +28,10 @@ def value(
     all_reduce: AllReduce | None,
 ) -> Array:
     """Return the loss, in the autograd graph of the logits."""
-    if _is_transformed(logits, target, pixel_weights) or _needs_more(target, pixel_weights):
+    if _is_transformed(logits, target, pixel_weights):
+        return _plain(terms, logits, target, pixel_weights, all_reduce)
+    if _needs_more(target, pixel_weights):
+        _inspect(terms, logits, target, pixel_weights)
         return _plain(terms, logits, target, pixel_weights, all_reduce)
     if not (torch.is_grad_enabled() and logits.requires_grad):
         return _Eager(terms, logits, target, pixel_weights, all_reduce).value()[0]
@@ -77,6 +80,14 @@ def _plain(
     if target.dtype in _WIDE_UNSIGNED:
         target = target.to(torch.int64)
     return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
+
+
+def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
+    """Raise a ValueError for bad values in the memory of the CPU, which the formula makes NaN."""
+    given = (logits, target, pixel_weights)
+    if all(x is None or x.is_cpu for x in given):
+        near = [x if x is None else _as_numpy(x) for x in given]
+        formula.inspect(terms, formula.prepare(terms, near[0], near[1], near[2], None))
 
 
 def may_look(x: Array) -> bool:

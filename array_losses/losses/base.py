@@ -60,8 +60,9 @@ class Criterion:
         TypeError
             If an argument is not an array, of another library or of a wrong kind of dtype.
         ValueError
-            If shapes, devices or options do not fit, or a label lies outside the classes (eager
-            CPU arrays; elsewhere the loss is NaN then).
+            If shapes, devices or options do not fit, a label lies outside the classes, or a soft
+            target or given probability far from [0, 1] (arrays in CPU memory; on a GPU, and where
+            arrays are traced, the loss is NaN then).
         """
         return frameworks.value(self.terms(), logits, target, pixel_weights, all_reduce)
 
