@@ -172,9 +172,9 @@ def test_an_error_for_concrete_arrays_under_jax_grad(name, spoil, message, jax):
 
 def test_an_error_for_what_a_jitted_function_closes_over(jax):
     logits, target, weights = (jax.numpy.asarray(x) for x in LABELS.build())
-    loss = al.DiceLoss()
-    with pytest.raises(ValueError, match="`target` must hold integers from 0 to 2, got 7"):
-        jax.jit(lambda z: loss(z, target + 7))(logits)
+    loss, bad = al.DiceLoss(), target + 7
+    with pytest.raises(ValueError, match="`target` must hold integers from 0 to 2, got 9"):
+        jax.jit(lambda z: loss(z, bad))(logits)
     with pytest.raises(ValueError, match="`pixel_weights`"):
         jax.grad(lambda z: loss(z, target, pixel_weights=weights - 3))(logits)
 
