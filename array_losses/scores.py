@@ -1,13 +1,12 @@
-"""Dice and Jaccard coefficients of predictions: 1 minus the losses of the same name."""
+"""Dice and Jaccard coefficients of predictions, and what counts in their mean."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from array_losses.core import options
 from array_losses.core.formula import Fraction, Totals, divide, prepare
 from array_losses.core.labels import Labels, outside
 from array_losses.core.namespace import (
@@ -17,39 +16,19 @@ from array_losses.core.namespace import (
     Namespace,
     default_dtype,
     device,
-    is_bool,
-    is_integer,
     is_real_floating,
     namespace_of,
 )
 from array_losses.core.predictions import confusion
 from array_losses.frameworks import as_numpy
 from array_losses.losses.base import Reduction
-from array_losses.losses.class_mean import Absent, ClassLoss, Pool
+from array_losses.losses.class_mean import ClassLoss, ClassPool
 from array_losses.losses.overlap import DiceLoss, JaccardLoss
+from array_losses.score_inputs import Reading, check_predicted, multi_hot, read
 
 __all__ = ["dice_coefficient", "jaccard_index"]
 
-
-class _SummedCoefficients(ClassLoss):
-    """Makes a loss with ``reduction="sum"`` the sum of 1 - loss over the classes that count."""
-
-    def value(self, xp: Namespace, totals: Totals) -> Fraction:
-        _, share = self._weights(xp, self.pooled(xp, totals))
-        return xp.sum(share) - super().value(xp, totals)[0], None
-
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        return super().rates(xp, totals, -d)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _SummedDice(_SummedCoefficients, DiceLoss):
-    """The sum of Dice coefficients."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _SummedJaccard(_SummedCoefficients, JaccardLoss):
-    """The sum of Jaccard indices."""
+ScoreAbsent: TypeAlias = Literal["nan", "skip", "one", "zero"]
 
 
 def dice_coefficient(
@@ -62,8 +41,8 @@ def dice_coefficient(
     ignore_index: int | Sequence[int] | None = None,
     class_axis: int = 1,
     include_background: bool = True,
-    pool: Pool = "batch",
-    absent: Absent = "skip",
+    pool: ClassPool = "batch",
+    absent: ScoreAbsent = "nan",
     reduction: Reduction = "mean",
 ) -> ArrayT:
     r"""Return the Dice coefficient, :math:`2 T / (P + G)`, averaged over classes.
@@ -71,25 +50,35 @@ def dice_coefficient(
     Parameters
     ----------
     prediction, target : array
-        Two bool masks of one shape (images first): the score of the one foreground class. Two
-        integer arrays of one shape: labels of `num_classes` classes. Or a floating prediction with
-        a class axis (probabilities or one-hot), and any target that the losses take.
+        Integer labels of one shape, with `num_classes`. Bool masks of one shape: the one class,
+        foreground. Bool or integer masks of several classes along `class_axis`, with `num_classes`.
+        Or floating predictions with a class axis (probabilities or one-hot), and any target that
+        the losses take. What could be read in two ways is an error that says what to pass.
     num_classes : int, optional
-        Needed for integer labels.
-    pixel_weights, ignore_index, class_axis, include_background, pool, absent, reduction
-        As for `DiceLoss`. With ``reduction="none"`` a class left out holds 1.
+        Needed for integers, for bool masks of several classes, and for a floating prediction and a
+        target of the same shape.
+    pixel_weights, ignore_index, class_axis, include_background, pool
+        As for `DiceLoss`.
+    absent : {"nan", "skip", "one", "zero"}
+        What becomes of a class that is neither in the prediction nor in the target: left out of
+        means and NaN by itself, or counted as 1 or 0. With "skip" every class that is not in the
+        target is left out, predicted or not.
+    reduction : {"mean", "sum", "none"}
+        "none" gives one number per class, or (images, classes); a class left out holds NaN.
 
     Returns
     -------
     array
-        From 0 to 1; 1 if nothing counts. NaN if a predicted label lies outside the classes.
+        From 0 to 1. NaN if nothing counts; a sum is 0 then. NaN where a predicted label lies
+        outside the classes and values cannot be looked at.
 
     Raises
     ------
     TypeError
         If the kinds of prediction and target do not fit together.
     ValueError
-        If shapes or options do not fit.
+        If shapes or options do not fit, arrays can be read in two ways, or a label lies outside the
+        classes (eager CPU arrays).
 
     See Also
     --------
@@ -104,22 +93,16 @@ def dice_coefficient(
     >>> round(float(al.dice_coefficient(prediction, target, num_classes=3)), 6)
     0.777778
     """
-    loss = _SummedDice if reduction == "sum" else DiceLoss
-    return _coefficient(
-        prediction,
-        target,
-        num_classes,
-        pixel_weights,
-        loss(
-            activation=None,
-            ignore_index=ignore_index,
-            class_axis=class_axis,
-            include_background=include_background,
-            pool=pool,
-            absent=absent,
-            reduction=reduction,
-        ),
+    score = _DiceCoefficient(
+        activation=None,
+        ignore_index=ignore_index,
+        class_axis=class_axis,
+        include_background=include_background,
+        pool=pool,
+        absent=absent,
+        reduction=reduction,
     )
+    return _evaluated(score, prediction, target, num_classes, pixel_weights)
 
 
 def jaccard_index(
@@ -132,8 +115,8 @@ def jaccard_index(
     ignore_index: int | Sequence[int] | None = None,
     class_axis: int = 1,
     include_background: bool = True,
-    pool: Pool = "batch",
-    absent: Absent = "skip",
+    pool: ClassPool = "batch",
+    absent: ScoreAbsent = "nan",
     reduction: Reduction = "mean",
 ) -> ArrayT:
     r"""Return the Jaccard index (IoU), :math:`T / (P + G - T)`, averaged over classes.
@@ -142,20 +125,24 @@ def jaccard_index(
     ----------
     prediction, target, num_classes
         As for `dice_coefficient`.
-    pixel_weights, ignore_index, class_axis, include_background, pool, absent, reduction
-        As for `JaccardLoss`. With ``reduction="none"`` a class left out holds 1.
+    pixel_weights, ignore_index, class_axis, include_background, pool
+        As for `JaccardLoss`.
+    absent, reduction
+        As for `dice_coefficient`.
 
     Returns
     -------
     array
-        From 0 to 1; 1 if nothing counts. NaN if a predicted label lies outside the classes.
+        From 0 to 1. NaN if nothing counts; a sum is 0 then. NaN where a predicted label lies
+        outside the classes and values cannot be looked at.
 
     Raises
     ------
     TypeError
         If the kinds of prediction and target do not fit together.
     ValueError
-        If shapes or options do not fit.
+        If shapes or options do not fit, arrays can be read in two ways, or a label lies outside the
+        classes (eager CPU arrays).
 
     See Also
     --------
@@ -170,87 +157,174 @@ def jaccard_index(
     >>> float(al.jaccard_index(prediction, target))
     0.5
     """
-    loss = _SummedJaccard if reduction == "sum" else JaccardLoss
-    return _coefficient(
+    score = _JaccardIndex(
+        activation=None,
+        ignore_index=ignore_index,
+        class_axis=class_axis,
+        include_background=include_background,
+        pool=pool,
+        absent=absent,
+        reduction=reduction,
+    )
+    return _evaluated(score, prediction, target, num_classes, pixel_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Coefficient(ClassLoss):
+    """Makes an overlap loss a score: 1 - loss of each class, reduced over the classes that count.
+
+    The loss's sums are true positives, false positives and false negatives, without smoothing.
+    """
+
+    absent: ScoreAbsent = "nan"  # type: ignore[assignment]
+
+    @property
+    def absents(self) -> tuple[str, ...]:
+        """The values that `absent` may have."""
+        return "nan", "skip", "one", "zero"
+
+    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+        """Return the scores of the classes, reduced; NaN where none counts."""
+        sums = self.pooled(xp, totals)
+        scores, counted = self._scores(xp, sums), self._counted(xp, sums)
+        if self.reduction == "none":
+            table = xp.where(counted, scores, float("nan"))
+            if self.over_classes:
+                table = table[:, 0]
+            return table if self.per_image else table[0, ...], None
+        kept = xp.where(counted, scores, 0.0)
+        if self.reduction == "sum":
+            return xp.sum(kept), None
+        numbers = xp.sum(xp.astype(counted, kept.dtype), axis=1)
+        means = divide(xp, xp.sum(kept, axis=1), numbers)
+        rows = xp.sum(xp.where(numbers == 0.0, 0.0, xp.ones_like(numbers)))
+        return xp.where(rows == 0.0, float("nan"), divide(xp, xp.sum(means), rows)), None
+
+    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+        """Return d score / d totals."""
+        sums = self.pooled(xp, totals)
+        each = xp.astype(self._counted(xp, sums), sums[0].dtype)
+        if self.reduction == "mean":
+            numbers = xp.sum(each, axis=1, keepdims=True)
+            rows = xp.sum(xp.where(numbers == 0.0, 0.0, xp.ones_like(numbers)))
+            each = divide(xp, each, numbers * rows)
+        if self.over_classes and self.per_image and self.reduction == "none":
+            d = d[:, None]
+        rates = self.class_rates(xp, sums, -d * each)
+        if not self.over_classes:
+            return rates
+        weights = self.pool_weights(xp, totals)
+        return tuple(weights * rate for rate in rates)
+
+    def _scores(self, xp: Namespace, sums: Totals) -> Array:
+        """Return the score of each class, (images or 1, classes)."""
+        in_neither = 1.0 if self.absent == "one" else 0.0
+        return xp.where(_nowhere(sums), in_neither, 1.0 - self.class_losses(xp, sums))
+
+    def _counted(self, xp: Namespace, sums: Totals) -> Array:
+        """Return which scores count, (images or 1, classes); one that is NaN does."""
+        if self.absent == "nan":
+            left_out = _nowhere(sums)
+        elif self.absent == "skip":
+            left_out = self.mass(xp, sums) == 0.0
+        else:
+            left_out = xp.zeros_like(sums[0], dtype=xp.bool)
+        if self.include_background or self.over_classes:
+            return ~left_out
+        return ~(left_out | (self._class_weights(xp, sums[0]) == 0.0))
+
+
+def _nowhere(sums: Totals) -> Array:
+    """Return which classes are neither in the prediction nor in the target."""
+    hits, false, missed = sums
+    return hits + false + missed == 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DiceCoefficient(_Coefficient, DiceLoss):
+    """The Dice coefficient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JaccardIndex(_Coefficient, JaccardLoss):
+    """The Jaccard index."""
+
+
+def _evaluated(
+    score: _Coefficient, prediction: Any, target: Any, num_classes: int | None, pixel_weights: Any
+) -> Any:
+    """Return the score of arrays of any kind."""
+    xp = namespace_of(prediction=prediction, target=target, pixel_weights=pixel_weights)
+    ignore_index = score.view.ignore_index
+    reading = read(
+        xp,
         prediction,
         target,
-        num_classes,
-        pixel_weights,
-        loss(
-            activation=None,
-            ignore_index=ignore_index,
-            class_axis=class_axis,
-            include_background=include_background,
-            pool=pool,
-            absent=absent,
-            reduction=reduction,
-        ),
+        num_classes=num_classes,
+        class_axis=score.class_axis,
+        ignore_index=ignore_index,
     )
-
-
-def _coefficient(
-    prediction: Any, target: Any, num_classes: int | None, pixel_weights: Any, loss: ClassLoss
-) -> Any:
-    xp = namespace_of(prediction=prediction, target=target, pixel_weights=pixel_weights)
     if is_real_floating(xp, prediction.dtype):
-        _check_class_count(prediction, num_classes, loss.class_axis)
-        found = loss(prediction, target, pixel_weights=pixel_weights)
-    else:
-        count = _number_of_classes(xp, prediction, target, num_classes)
-        _check_layout(loss.class_axis)
-        found = _loss_of_labels(xp, prediction, target, count, pixel_weights, loss)
-    return found if loss.reduction == "sum" else 1.0 - found
+        return score(prediction, target, pixel_weights=pixel_weights)
+    if not reading.by_class:
+        return _score_of_labels(xp, prediction, target, pixel_weights, reading, score)
+    hot = multi_hot(xp, prediction, default_dtype(xp, device(prediction)))
+    found = score(hot, target, pixel_weights=pixel_weights)
+    check_predicted(
+        xp,
+        prediction,
+        target,
+        pixel_weights,
+        highest=1,
+        ignore_index=ignore_index,
+        class_axis=score.class_axis,
+    )
+    return _unless(xp, reading.doubtful, found)
 
 
-def _number_of_classes(
-    xp: Namespace, prediction: Array, target: Array, num_classes: int | None
-) -> int:
-    """Return 1 for masks, `num_classes` for labels, or raise an error if it is neither."""
-    both_bool = is_bool(xp, prediction.dtype) and is_bool(xp, target.dtype)
-    both_integer = is_integer(xp, prediction.dtype) and is_integer(xp, target.dtype)
-    if not (both_bool or both_integer):
-        msg = (
-            "`prediction` and `target` must be two bool masks or two arrays of integer labels, or "
-            f"`prediction` floating with a class axis, got {prediction.dtype} and {target.dtype}."
-        )
-        raise TypeError(msg)
-    if prediction.ndim == 0 or tuple(prediction.shape) != tuple(target.shape):
-        msg = (
-            "`prediction` must have the shape of `target` and at least one axis, got "
-            f"{tuple(prediction.shape)} and {tuple(target.shape)}."
-        )
-        raise ValueError(msg)
-    if both_bool:
-        return _only(num_classes, 1)
-    if num_classes is None:
-        msg = "`num_classes` must be given for integer labels, got None."
-        raise ValueError(msg)
-    return options.integer("num_classes", num_classes, lowest=2)
-
-
-def _loss_of_labels(
+def _score_of_labels(
     xp: Namespace,
     prediction: Array,
     target: Array,
-    count: int,
     pixel_weights: Array | None,
-    loss: ClassLoss,
+    reading: Reading,
+    score: _Coefficient,
 ) -> Array:
-    """Return the loss of labels or masks: of their counts where these can be taken, by NumPy."""
-    dtype = default_dtype(xp, device(prediction))
+    """Return the score of labels or masks: of their counts where these can be taken, by NumPy."""
+    if score.per_image and prediction.ndim < 2:
+        msg = (
+            f"`pool` must not be {score.pool!r} for labels or masks without a batch axis, got the "
+            f"shape {tuple(prediction.shape)}; of one image give `prediction[None, ...]`."
+        )
+        raise ValueError(msg)
+    dtype, count = default_dtype(xp, device(prediction)), reading.num_classes
     near = as_numpy(prediction, target, pixel_weights)
     if near is None:
         one_hot = _as_probabilities(xp, prediction, count, dtype)
-        return loss(one_hot, target, pixel_weights=pixel_weights)
+        found = score(one_hot, target, pixel_weights=pixel_weights)
+        check_predicted(
+            xp,
+            prediction,
+            target,
+            pixel_weights,
+            highest=count - 1,
+            ignore_index=score.view.ignore_index,
+        )
+        return _unless(xp, reading.doubtful, found)
     predicted, labels, weights = near
     here = namespace_of(prediction=predicted)
     images, *space = predicted.shape
     zero = here.zeros((), dtype=here.float64, device=device(predicted))
     only_a_shape = here.broadcast_to(zero, (images, count, *space))
-    (batch,) = prepare(((1.0, loss),), only_a_shape, labels, weights, None)  # type: ignore[arg-type]
-    totals = confusion(batch, predicted, loss.view, per_image=loss.per_image)
-    value = divide(here, *loss.value(here, totals))
+    (batch,) = prepare(((1.0, score),), only_a_shape, labels, weights, None)  # type: ignore[arg-type]
+    totals = confusion(batch, predicted, score.view, per_image=score.per_image)
+    value, _ = score.value(here, totals)
     return xp.asarray(value, dtype=dtype, device=device(prediction))
+
+
+def _unless(xp: Namespace, doubtful: Array | None, found: Array) -> Array:
+    """Return the score, NaN where it is in doubt."""
+    return found if doubtful is None else xp.where(doubtful, float("nan"), found)
 
 
 def _as_probabilities(xp: Namespace, prediction: Array, count: int, dtype: DType) -> Array:
@@ -263,21 +337,3 @@ def _as_probabilities(xp: Namespace, prediction: Array, count: int, dtype: DType
         found = xp.astype(Labels(xp, flat, count, traced=True).equal, dtype)
         found = xp.where(outside(xp, flat, count - 1), float("nan"), found)
     return xp.reshape(found, (images, count, *space))
-
-
-def _only(num_classes: int | None, count: int) -> int:
-    if num_classes not in (None, count):
-        msg = f"`num_classes` must be None or {count} here, got {num_classes!r}."
-        raise ValueError(msg)
-    return count
-
-
-def _check_class_count(prediction: Array, num_classes: int | None, class_axis: int) -> None:
-    if num_classes is not None and -prediction.ndim <= class_axis < prediction.ndim:
-        _only(num_classes, prediction.shape[class_axis])
-
-
-def _check_layout(class_axis: int) -> None:
-    if class_axis != 1:
-        msg = f"`class_axis` must be 1 (the default) for masks and labels, got {class_axis}."
-        raise ValueError(msg)

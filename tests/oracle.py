@@ -964,50 +964,79 @@ def weighted_sum(terms, logits, target, pixel_weights=None):
 # --- scores ---------------------------------------------------------------------------------------
 
 
-def _coefficient(
-    loss, prediction, target, pixel_weights, *, num_classes=None, class_axis=1, **options
+def _score(
+    kind,
+    prediction,
+    target,
+    pixel_weights=None,
+    *,
+    num_classes=None,
+    ignore_index=None,
+    class_axis=1,
+    include_background=True,
+    pool="batch",
+    absent="nan",
+    reduction="mean",
 ):
-    prediction = np.asarray(prediction)
-    if not np.issubdtype(prediction.dtype, np.floating):
-        # Masks and labels become one-hot probabilities; their class axis is put last.
-        if prediction.dtype == bool:
-            prediction = prediction[..., np.newaxis].astype(np.float64)
-        else:
-            prediction = (prediction[..., np.newaxis] == np.arange(num_classes)).astype(np.float64)
-        class_axis = -1
-    options = {"activation": None, "class_axis": class_axis, **options}
-    reduction = options.pop("reduction", "mean")
-    per_class_loss = loss(prediction, target, pixel_weights, reduction="none", **options)
-    if reduction == "none":
-        return 1 - per_class_loss
-    if reduction == "mean":
-        return 1 - loss(prediction, target, pixel_weights, reduction="mean", **options)
-    # The number of counted classes is what a loss of 1 for each of them would sum to.
-    ones = _class_loss(
-        prediction,
-        target,
-        pixel_weights,
-        lambda *_: 1.0,
-        class_axis=class_axis,
-        ignore_index=options.get("ignore_index"),
-        class_weights=None,
-        include_background=options.get("include_background", True),
-        reduction="none",
-        pool=options.get("pool", "batch"),
-        absent="skip" if options.get("absent", "skip") == "skip" else "keep",
-        normalize="weights",
+    """The coefficient of every class from its definition, then what counts of them.
+
+    A prediction has a class axis, or it has the target's shape: then it is a mask, or labels.
+    """
+    prediction, target = np.asarray(prediction), np.asarray(target)
+    if prediction.ndim == target.ndim and class_axis is None:
+        one = [prediction] if num_classes is None else [prediction == c for c in range(num_classes)]
+        prediction, class_axis = np.stack(one, axis=-1).astype(np.float64), -1
+    classes = prediction.shape[class_axis]
+    parts = images(
+        prediction, target, pixel_weights, class_axis=class_axis, ignore_index=ignore_index
     )
-    return float(np.sum(ones * (1 - per_class_loss)))
+    groups = parts if pool.startswith("image") else [join(parts, classes)]
+    first = 0 if include_background else 1
+    rows = [[_areas(group, c) for c in range(first, classes)] for group in groups]
+    if pool.endswith("+class"):
+        rows = [[tuple(np.sum(areas, axis=0))] for areas in rows]
+    table = [[_of_areas(kind, absent, *areas) for areas in row] for row in rows]
+    counted = [[score for score in row if score is not None] for row in table]
+    if reduction == "sum":
+        return float(sum(sum(row) for row in counted))
+    if reduction == "mean":
+        means = [sum(row) / len(row) for row in counted if row]
+        return sum(means) / len(means) if means else float("nan")
+    found = np.array([[np.nan if one is None else one for one in row] for row in table], float)
+    found = found.reshape(len(groups), -1)
+    if pool.endswith("+class"):
+        found = found[:, 0]
+    elif not include_background:
+        found = np.concatenate([np.full((len(groups), 1), np.nan), found], axis=1)
+    return found if pool.startswith("image") else found[0]
+
+
+def _areas(part, c):
+    """Overlap, prediction and target of a class in area."""
+    rows = part.counted[:, c]
+    p, g, w = part.logits[rows, c], part.target[rows, c], part.weights[rows]
+    return np.sum(w * np.minimum(p, g)), np.sum(w * p), np.sum(w * g)
+
+
+def _of_areas(kind, absent, overlap, predicted, true):
+    """The score of a class, or None where it is left out."""
+    if absent == "skip" and true == 0:
+        return None
+    if predicted == 0 and true == 0:
+        return {"nan": None, "one": 1.0, "zero": 0.0}[absent]
+    if kind == "dice":
+        return 2 * overlap / (predicted + true)
+    return overlap / (predicted + true - overlap)
 
 
 def dice_coefficient(prediction, target, pixel_weights=None, **options):
-    """Dice coefficient of masks, labels or probabilities."""
-    return _coefficient(dice, prediction, target, pixel_weights, **options)
+    """Dice coefficient; ``class_axis=None`` for masks and labels."""
+    return _score("dice", prediction, target, pixel_weights, **options)
 
 
 def jaccard_index(prediction, target, pixel_weights=None, **options):
-    """Jaccard index of masks, labels or probabilities."""
-    return _coefficient(jaccard, prediction, target, pixel_weights, **options)
+    """Jaccard index; ``class_axis=None`` for masks and labels."""
+    return _score("jaccard", prediction, target, pixel_weights, **options)
 
 
 # --- gradients ------------------------------------------------------------------------------------

@@ -192,15 +192,22 @@ def test_pools_absent_classes_and_reductions_by_hand(loss):
 
 def test_scores_by_hand():
     mask, truth = np.array([[True, True, False]]), np.array([[True, False, True]])
-    assert oracle.dice_coefficient(mask, truth) == pytest.approx(1 / 2, **EXACT)
-    assert oracle.jaccard_index(mask, truth) == pytest.approx(1 / 3, **EXACT)
-    labels, truth = np.array([[0, 1, 1, 3]]), np.array([[0, 1, 0, 255]])
-    three = {"num_classes": 3, "ignore_index": 255}
-    assert oracle.dice_coefficient(labels, truth, **three) == pytest.approx(2 / 3, **EXACT)
-    by_class = oracle.jaccard_index(labels, truth, **three, reduction="none")
-    np.testing.assert_allclose(by_class, [0.5, 0.5, 1])
-    total = oracle.jaccard_index(labels, truth, **three, reduction="sum")
-    assert total == pytest.approx(1, **EXACT)
+    assert oracle.dice_coefficient(mask, truth, class_axis=None) == pytest.approx(1 / 2, **EXACT)
+    assert oracle.jaccard_index(mask, truth, class_axis=None) == pytest.approx(1 / 3, **EXACT)
+    # class 0: 1 of 2, 1 of 2; class 1: 2 and 1, 1 in common; class 2 predicted only; 3 nowhere
+    labels, truth = np.array([[0, 1, 1, 2, 3]]), np.array([[0, 1, 0, 0, 255]])
+    four = {"num_classes": 4, "ignore_index": 255, "class_axis": None}
+    by_class = oracle.jaccard_index(labels, truth, **four, reduction="none")
+    np.testing.assert_allclose(by_class, [1 / 3, 1 / 2, 0, np.nan])
+    assert oracle.jaccard_index(labels, truth, **four) == pytest.approx(5 / 18, **EXACT)
+    skipped = oracle.jaccard_index(labels, truth, **four, absent="skip")
+    assert skipped == pytest.approx(5 / 12, **EXACT)
+    one = oracle.jaccard_index(labels, truth, **four, absent="one")
+    assert one == pytest.approx(11 / 24, **EXACT)
+    assert oracle.dice_coefficient(labels, truth, **four, reduction="sum") == (
+        pytest.approx(1 / 2 + 2 / 3, **EXACT)
+    )
+    assert np.isnan(oracle.dice_coefficient(mask & ~mask, mask & ~mask, class_axis=None))
 
 
 def test_numerical_gradient():

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "frameworks": {"core", "frameworks"},
     "losses": {"core", "frameworks", "losses"},
     "functional": {"core", "losses"},
-    "scores": {"core", "frameworks", "losses"},
+    "score_inputs": {"core", "frameworks"},
+    "scores": {"core", "frameworks", "losses", "score_inputs"},
     "distance_maps": {"core", "frameworks"},
     "presets": {"core", "frameworks", "losses", "presets"},
     "__init__": {"distance_maps", "functional", "losses", "scores"},
@@ -128,7 +129,12 @@ NO_ARRAYS = {
 
 
 @pytest.mark.parametrize(
-    "name", [one for one in files_in("core", "losses", "scores", "functional") if one not in EAGER]
+    "name",
+    [
+        one
+        for one in files_in("core", "losses", "score_inputs", "scores", "functional")
+        if one not in EAGER
+    ],
 )
 def test_no_array_is_changed_in_place(name):
     """`x += y` changes NumPy and PyTorch arrays that are others', and no JAX array."""

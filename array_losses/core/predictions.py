@@ -13,13 +13,30 @@ from array_losses.core.formula import Totals
 from array_losses.core.labels import as_integers, outside
 from array_losses.core.namespace import Array, Namespace, device
 
-__all__ = ["confusion"]
+__all__ = ["confusion", "refuse"]
+
+
+def refuse(xp: Namespace, predicted: Array, bad: Array, highest: int) -> None:
+    """Raise a ValueError if a predicted integer is `bad`: none of 0 to `highest` where it counts.
+
+    Looks at values: for eager arrays on a CPU only.
+    """
+    if math.prod(bad.shape) == 0 or not xp.any(bad):
+        return
+    found = xp.where(bad, predicted, xp.zeros_like(predicted))
+    label = int(xp.max(found)) or int(xp.min(found))
+    msg = (
+        f"`prediction` must hold integers from 0 to {highest} wherever the target counts, got "
+        f"{label}; where nothing counts (`ignore_index`, a pixel weight of 0) it may hold anything."
+    )
+    raise ValueError(msg)
 
 
 def confusion(batch: Batch, predicted: Array, view: View, *, per_image: bool) -> Totals:
     """Return the weighted counts of a batch, (1, classes) each, or (images, classes).
 
-    NaN where a counted pixel is predicted to be none of the classes. Two masks are one class.
+    A ValueError where a counted pixel is predicted to be none of the classes. Two masks are one
+    class.
 
     Parameters
     ----------
@@ -68,20 +85,15 @@ def _of_block(block: Block, predicted: Array, view: View, *, per_image: bool) ->
     counted = Counted(block, view, look=True, traced=False)
     weights = None if counted.weights is None else counted.weights[:, 0, :]
     predicted = as_integers(xp, predicted)
-    bad = None
     if predicted.size and (xp.min(predicted) < 0 or xp.max(predicted) >= classes):
         bad = outside(xp, predicted, classes - 1)
+        refuse(xp, predicted, bad if weights is None else bad & (weights != 0.0), classes - 1)
         predicted = xp.where(bad, 0, predicted)
     target = counted.classes.narrow[:, 0, :]  # type: ignore[union-attr]
     wrong = predicted != target
     hits, missed = _split(xp, target, wrong, weights, classes, per_image=per_image)
     _, false = _split(xp, predicted, wrong, weights, classes, per_image=per_image)
-    counts = xp.stack([hits, false, missed])
-    if bad is not None:
-        bad = bad if weights is None else bad & (weights != 0.0)
-        broken = xp.any(bad, axis=1) if per_image else xp.any(bad)[None]
-        counts = xp.where(broken[None, :, None], float("nan"), counts)
-    return counts
+    return xp.stack([hits, false, missed])
 
 
 def _split(

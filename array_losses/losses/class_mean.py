@@ -34,7 +34,7 @@ class ClassLoss(Loss):
         """Check the options."""
         super().__post_init__()
         options.choice("pool", self.pool, self.pools)
-        options.choice("absent", self.absent, ("skip", "keep", "zero"))
+        options.choice("absent", self.absent, self.absents)
         options.choice("normalize", self.normalize, ("weights", "classes"))
 
     mapped = False
@@ -45,6 +45,11 @@ class ClassLoss(Loss):
     def pools(self) -> tuple[str, ...]:
         """The values that `pool` may have."""
         return "batch", "image"
+
+    @property
+    def absents(self) -> tuple[str, ...]:
+        """The values that `absent` may have."""
+        return "skip", "keep", "zero"
 
     @property
     def per_image(self) -> bool:
