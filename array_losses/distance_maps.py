@@ -37,13 +37,14 @@ def signed_distance_map(
     Parameters
     ----------
     labels : array, integer or bool
-        Images along axis 0, at least one spatial axis. A label that is no class (an ignored one,
-        say) is outside of all. With one class: a mask of it.
+        Images along axis 0, at least one spatial axis: of two axes, each row is an image of its
+        own, so a single mask is given as ``mask[None, ...]``. A label that is no class (an ignored
+        one, say) is outside of all. With one class: a mask of it.
     num_classes : int
         With 1 the map is of the mask.
     class_axis : int, default 1
         Where the result has its classes.
-    spacing : number or sequence of one a spatial axis, optional
+    spacing : number or sequence of one per spatial axis, optional
         The distance of neighbouring pixels; 1 by default.
 
     Returns
@@ -79,7 +80,10 @@ def signed_distance_map(
     num_classes = options.integer("num_classes", num_classes, lowest=1)
     class_axis = options.integer("class_axis", class_axis)
     if not -labels.ndim - 1 <= class_axis <= labels.ndim:  # type: ignore[attr-defined]
-        msg = f"`class_axis` must be an axis of {labels.ndim + 1} axes, got {class_axis}."  # type: ignore[attr-defined]
+        msg = (
+            f"`class_axis` must be an axis of the result, of {labels.ndim + 1} axes, got "  # type: ignore[attr-defined]
+            f"{class_axis}; {_ONE_IMAGE}."
+        )
         raise ValueError(msg)
     plain, transform = with_transform(labels)
     xp = namespace_of(labels=plain)
@@ -122,12 +126,13 @@ def unet_weight_map(
     ----------
     labels : array, integer
         A number for each cell, 0 for the background; images along axis 0, at least one spatial
-        axis.
+        axis: of two axes, each row is an image of its own, so the labels of a single image are
+        given as ``labels[None, ...]``.
     w0 : number >= 0, default 10
         How much is added where two cells touch.
     sigma : number > 0, default 5
         How wide the gaps are that count, in the unit of the spacing.
-    spacing : number or sequence of one a spatial axis, optional
+    spacing : number or sequence of one per spatial axis, optional
         The distance of neighbouring pixels; 1 by default.
 
     Returns
@@ -186,13 +191,19 @@ def unet_weight_map(
     return given_back(weights, labels)
 
 
+_ONE_IMAGE = "the first axis is that of the images: give a single one as `labels[None, ...]`"
+
+
 def _check_labels(labels: Array) -> None:
     xp = namespace_of(labels=labels)
     if not (is_integer(xp, labels.dtype) or is_bool(xp, labels.dtype)):
         msg = f"`labels` must be integer or bool, got {labels.dtype}."
         raise TypeError(msg)
     if labels.ndim < 2:
-        msg = f"`labels` must have images and at least one spatial axis, got shape {labels.shape}."
+        msg = (
+            "`labels` must have a batch axis and at least one spatial axis, got shape "
+            f"{tuple(labels.shape)}; {_ONE_IMAGE}."
+        )
         raise ValueError(msg)
 
 
@@ -201,6 +212,10 @@ def _sampling(spacing: Any, axes: int) -> tuple[float, ...]:
     given = options.per_class_or_number("spacing", 1.0 if spacing is None else spacing)
     found = (given,) * axes if isinstance(given, float) else given
     if len(found) != axes or 0.0 in found:
-        msg = f"`spacing` must be above 0, a number or one a spatial axis ({axes}), got {spacing}."
+        hint = f"; {_ONE_IMAGE}" if len(found) == axes + 1 else ""
+        msg = (
+            f"`spacing` must be above 0, a number or one per spatial axis ({axes}), got "
+            f"{spacing}{hint}."
+        )
         raise ValueError(msg)
     return found

@@ -102,3 +102,18 @@ def test_wrong_labels_and_weights():
     for name, value in (("w0", -1.0), ("sigma", 0.0), ("sigma", -1.0)):
         with pytest.raises(ValueError, match=f"`{name}`"):
             al.unet_weight_map(np.zeros((1, 3), int), **{name: value})
+
+
+@pytest.mark.parametrize("function", [al.signed_distance_map, al.unet_weight_map])
+def test_a_single_image_without_its_batch_axis(function):
+    """What the number of axes tells; of (H, W) every row is an image."""
+    options = {"num_classes": 1} if function is al.signed_distance_map else {}
+    image = np.eye(4, dtype=int)
+    for labels, more in ((image[0], {}), (image, {"spacing": (1.0, 2.0)})):
+        with pytest.raises(ValueError, match=r"`labels\[None, \.\.\.\]`"):
+            function(labels, **options, **more)
+    rows = np.stack([function(row[None], **options)[0] for row in image])
+    np.testing.assert_array_equal(function(image, **options), rows)
+    if options:
+        with pytest.raises(ValueError, match=r"`class_axis`.*`labels\[None, \.\.\.\]`"):
+            function(image, **options, class_axis=3)

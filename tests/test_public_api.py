@@ -253,7 +253,7 @@ def test_scores_have_one_signature():
         "class_axis": 1,
         "include_background": True,
         "pool": "batch",
-        "absent": "skip",
+        "absent": "nan",
         "reduction": "mean",
     }
 
