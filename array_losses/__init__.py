@@ -1,5 +1,6 @@
 """Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays, each written once."""
 
+from array_losses.config import from_config
 from array_losses.distance_maps import signed_distance_map, unet_weight_map
 from array_losses.functional import (
     boundary_loss,
@@ -24,6 +25,7 @@ from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 from array_losses.losses.overlap import DiceLoss, GeneralizedDiceLoss, JaccardLoss, TverskyLoss
 from array_losses.losses.unified_focal import UnifiedFocalLoss
 from array_losses.scores import dice_coefficient, jaccard_index
+from array_losses.trainers import torch_module
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ __all__ = [
     "dice_coefficient",
     "dice_loss",
     "focal_loss",
+    "from_config",
     "generalized_dice_loss",
     "jaccard_index",
     "jaccard_loss",
@@ -55,6 +58,7 @@ __all__ = [
     "mcc_loss",
     "poly_loss",
     "signed_distance_map",
+    "torch_module",
     "tversky_loss",
     "unet_weight_map",
     "unified_focal_loss",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from array_losses.core.foreign_names import with_answers
 from array_losses.core.namespace import ArrayT
 from array_losses.losses.base import Activation, PerClass, Reduction
 from array_losses.losses.boundary import BoundaryLoss
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 
+@with_answers("cross_entropy_loss")
 def cross_entropy_loss(
     logits: ArrayT,
     target: Any,
@@ -85,6 +87,7 @@ def cross_entropy_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("poly_loss")
 def poly_loss(
     logits: ArrayT,
     target: Any,
@@ -125,6 +128,7 @@ def poly_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("focal_loss")
 def focal_loss(
     logits: ArrayT,
     target: Any,
@@ -169,6 +173,7 @@ def focal_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("unified_focal_loss")
 def unified_focal_loss(
     logits: ArrayT,
     target: Any,
@@ -213,6 +218,7 @@ def unified_focal_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("dice_loss")
 def dice_loss(
     logits: ArrayT,
     target: Any,
@@ -259,6 +265,7 @@ def dice_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("jaccard_loss")
 def jaccard_loss(
     logits: ArrayT,
     target: Any,
@@ -305,6 +312,7 @@ def jaccard_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("tversky_loss")
 def tversky_loss(
     logits: ArrayT,
     target: Any,
@@ -357,6 +365,7 @@ def tversky_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("generalized_dice_loss")
 def generalized_dice_loss(
     logits: ArrayT,
     target: Any,
@@ -405,6 +414,7 @@ def generalized_dice_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("mcc_loss")
 def mcc_loss(
     logits: ArrayT,
     target: Any,
@@ -445,6 +455,7 @@ def mcc_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("boundary_loss")
 def boundary_loss(
     logits: ArrayT,
     target: Any,
@@ -479,6 +490,7 @@ def boundary_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("lovasz_softmax_loss")
 def lovasz_softmax_loss(
     logits: ArrayT,
     target: Any,
@@ -519,6 +531,7 @@ def lovasz_softmax_loss(
     return loss(logits, target, pixel_weights=pixel_weights)
 
 
+@with_answers("lovasz_hinge_loss")
 def lovasz_hinge_loss(
     logits: ArrayT,
     target: Any,

@@ -677,7 +677,7 @@ def generalized_dice(logits, target, pixel_weights=None, *, weighting="square", 
         weights = np.zeros(len(sizes))
         weights[there] = sizes[there] ** -float(power)
         if absent == "keep":
-            weights[~there] = np.max(weights)
+            weights[~there] = 1.0 if weighting == "uniform" else np.max(weights)
         return weights
 
     pool = options.pop("pool", "batch")

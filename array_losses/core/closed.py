@@ -26,7 +26,7 @@ from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace, compute_dtype
 from array_losses.core.pixels import Pixels
 
-__all__ = ["serves", "value", "value_and_slope"]
+__all__ = ["each_value", "serves", "value", "value_and_slope"]
 
 
 def serves(terms: Terms, logits: Array, target: Array) -> bool:
@@ -51,6 +51,13 @@ def serves(terms: Terms, logits: Array, target: Array) -> bool:
 def value(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> Array:
     """Return the weighted sum of the losses."""
     return _Closed(terms, logits, target, pixel_weights).value
+
+
+def each_value(
+    terms: Terms, logits: Array, target: Array, pixel_weights: Array | None
+) -> list[Array]:
+    """Return the values of the losses without their weights."""
+    return _Closed(terms, logits, target, pixel_weights).each
 
 
 def value_and_slope(
@@ -82,8 +89,8 @@ class _Closed:
         self.totals, fractions = finish(self.xp, formulas, totals, None)
         self.divisors = [divisor for _, divisor in fractions]
         dtype = compute_dtype(self.xp, logits.dtype)
-        values = [self.xp.astype(divide(self.xp, *one), dtype, copy=False) for one in fractions]
-        self.value = weighted_sum(terms, values)
+        self.each = [self.xp.astype(divide(self.xp, *one), dtype, copy=False) for one in fractions]
+        self.value = weighted_sum(terms, self.each)
 
     def slope(self) -> Array:
         """Return d value / d logits."""

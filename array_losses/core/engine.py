@@ -92,6 +92,7 @@ class Evaluation:
         self.d_errors: dict[int, Array] = {}
         # Which pixels count, for losses that choose them.
         self.chosen: dict[int, Array] = {}
+        self._each: list[Array] = []
 
     # What is asked for.
 
@@ -122,6 +123,11 @@ class Evaluation:
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
             totals |= self._only_pass(group, cuts, gradient, add=n > 0)
         return self._finished(totals, {})[0], gradient
+
+    @property
+    def each_value(self) -> tuple[Array, ...]:
+        """The values of the losses without their weights, once the value was asked for."""
+        return tuple(self.xp.astype(one, self.dtype, copy=False) for one in self._each)
 
     @property
     def better_at_once(self) -> bool:
@@ -162,7 +168,8 @@ class Evaluation:
         formulas = [self.terms[i][1] for i in order]
         reduced, fractions = finish(xp, formulas, [totals[i] for i in order], self.all_reduce)
         values = {i: self._divide(*one) for i, one in zip(order, fractions, strict=True)} | maps
-        value = weighted_sum(self.terms, [values[i] for i in range(len(self.terms))])
+        self._each = [values[i] for i in range(len(self.terms))]
+        value = weighted_sum(self.terms, self._each)
         state = State(
             dict(zip(order, reduced, strict=True)),
             {i: divisor for i, (_, divisor) in zip(order, fractions, strict=True)},

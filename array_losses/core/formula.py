@@ -284,6 +284,17 @@ def evaluate(
     all_reduce: AllReduce | None = None,
 ) -> Array:
     """Return the weighted sum by the plain formula, for the framework to differentiate."""
+    return weighted_sum(terms, each_value(terms, logits, target, pixel_weights, all_reduce))
+
+
+def each_value(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None = None,
+) -> list[Array]:
+    """Return the values of the losses in a sum by the plain formula, without their weights."""
     batches = prepare(terms, logits, target, pixel_weights, all_reduce)
     xp = batches[0].xp
     seen: dict[tuple[int, View], Pixels] = {}
@@ -305,7 +316,7 @@ def evaluate(
     found = iter(fractions)
     values = [divide(xp, *next(found)) if value is None else value for value in values]
     # Totals may be wider than what they are the totals of.
-    return weighted_sum(terms, [xp.astype(value, dtype, copy=False) for value in values])
+    return [xp.astype(value, dtype, copy=False) for value in values]
 
 
 def _chosen(formula: Formula, pixels: Pixels) -> Pixels:

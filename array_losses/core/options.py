@@ -28,7 +28,7 @@ PerClass: TypeAlias = float | Sequence[float]
 
 def number(name: str, value: Any, *, lowest: float = -math.inf, highest: float = math.inf) -> float:
     """Return `value` as a float, or raise an error that names the option."""
-    value = _plain(value)
+    value = _plain(name, value)
     if isinstance(value, bool) or not isinstance(value, Real):
         msg = f"`{name}` must be a number, got {value!r}."
         raise TypeError(msg)
@@ -84,7 +84,7 @@ def true_or_false(name: str, value: Any) -> bool:
 
 def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     """Return `value`, which must be one of `allowed`."""
-    value = _plain(value)
+    value = _plain(name, value)
     if isinstance(value, bool) or not any(
         isinstance(value, type(one)) and value == one for one in allowed
     ):
@@ -93,9 +93,24 @@ def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """Return the Python numbers in an array or a NumPy scalar; anything else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    if not hasattr(value, "tolist"):
+        return value
+    if getattr(value, "requires_grad", False):
+        msg = (
+            f"`{name}` must be a constant, got a tensor that requires a gradient, which an option "
+            "cannot pass on; to learn a weight, multiply the value, `weight * loss(logits, target)`."
+        )
+        raise TypeError(msg)
+    try:
+        return value.tolist()
+    except Exception as error:  # each framework has its own for a value that is not there
+        msg = (
+            f"`{name}` must be known when the loss is made, got a traced array, {value}; a weight "
+            "may be traced where it multiplies the value, `weight * loss(logits, target)`."
+        )
+        raise TypeError(msg) from error
 
 
 def _squeezed(name: str, value: Any) -> Any:
@@ -104,7 +119,7 @@ def _squeezed(name: str, value: Any) -> Any:
     if sum(length != 1 for length in shape) > 1:
         msg = f"`{name}` must hold its numbers along one axis, got an array of shape {shape}."
         raise TypeError(msg)
-    value = _plain(value)
+    value = _plain(name, value)
     for _ in shape[1:]:
         value = [number for part in value for number in part]
     return value

@@ -13,7 +13,7 @@ from array_losses.core.namespace import (
     namespace_of,
 )
 
-__all__ = ["as_numpy", "may_look", "value", "value_and_grad"]
+__all__ = ["as_numpy", "may_look", "value", "value_and_grad", "value_and_terms"]
 
 
 def may_look(x: Array) -> bool:
@@ -70,6 +70,28 @@ def value_and_grad(
     look = not is_cupy_namespace(xp)
     evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
     return evaluation.value_and_gradient()
+
+
+def value_and_terms(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """Return the loss, and the values of the losses in it without their weights."""
+    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    if is_torch_namespace(xp):
+        from array_losses.frameworks import torch
+
+        return torch.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
+    if is_jax_namespace(xp):
+        from array_losses.frameworks import jax
+
+        return jax.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
+    look = not is_cupy_namespace(xp)
+    evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
+    return evaluation.value()[0], evaluation.each_value
 
 
 def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:

@@ -20,7 +20,7 @@ from array_losses.core.block import View
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array, namespace_of
 
-__all__ = ["as_numpy", "value", "value_and_grad"]
+__all__ = ["as_numpy", "value", "value_and_grad", "value_and_terms"]
 
 
 def value(
@@ -52,6 +52,20 @@ def value_and_grad(
     return _value_and_grad(terms, logits, target, pixel_weights)
 
 
+def value_and_terms(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """Return the loss, and the values of the losses in it without their weights."""
+    if all_reduce is not None or _is_traced(logits, target, pixel_weights):
+        return _loss_and_terms(terms, logits, target, pixel_weights, all_reduce)
+    _look(terms, logits, target, pixel_weights)
+    return _value_and_terms(terms, logits, target, pixel_weights)
+
+
 def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:
     """Return NumPy arrays of the same memory, None where there can be none."""
     if _is_traced(*arrays) or not all(x is None or _is_near(x) for x in arrays):
@@ -72,7 +86,25 @@ def _loss(
     return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
 
 
+def _loss_and_terms(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None = None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """Return the loss, for JAX to differentiate, and the values of the losses in it."""
+    if all_reduce is None and closed.serves(terms, logits, target):
+        loss = _closed(terms, logits, target, pixel_weights)
+        # The same operations once more: XLA makes one of two.
+        fixed = jax.lax.stop_gradient((logits, target, pixel_weights))
+        return loss, tuple(closed.each_value(terms, *fixed))
+    each = formula.each_value(terms, logits, target, pixel_weights, all_reduce)
+    return formula.weighted_sum(terms, each), tuple(jax.lax.stop_gradient(each))
+
+
 _value = partial(jax.jit, static_argnums=0)(_loss)
+_value_and_terms = partial(jax.jit, static_argnums=0)(_loss_and_terms)
 _value_and_grad = partial(jax.jit, static_argnums=0)(jax.value_and_grad(_loss, argnums=1))
 
 

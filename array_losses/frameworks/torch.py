@@ -14,7 +14,7 @@ from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.halves import Conversion
 from array_losses.core.namespace import Array
 
-__all__ = ["as_numpy", "value", "value_and_grad"]
+__all__ = ["as_numpy", "value", "value_and_grad", "value_and_terms"]
 
 # PyTorch has these dtypes, but few operations on them.
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
@@ -35,7 +35,7 @@ def value(
         return _plain(terms, logits, target, pixel_weights, all_reduce)
     if not (torch.is_grad_enabled() and logits.requires_grad):
         return _Eager(terms, logits, target, pixel_weights, all_reduce).value()[0]
-    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce)
+    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, None)
 
 
 def value_and_grad(
@@ -59,6 +59,25 @@ def value_and_grad(
         return evaluation.value_and_gradient()
 
 
+def value_and_terms(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
+    if _is_transformed(logits, target, pixel_weights) or _needs_more(target, pixel_weights):
+        each = _each(terms, logits, target, pixel_weights, all_reduce)
+        return formula.weighted_sum(terms, each), tuple(one.detach() for one in each)
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
+        return evaluation.value()[0], evaluation.each_value
+    found: list[Array] = []
+    loss = _Loss.apply(logits, target, pixel_weights, terms, all_reduce, found)
+    return loss, tuple(found)
+
+
 def as_numpy(*tensors: Array | None) -> tuple[Array, ...] | None:
     """Return NumPy arrays that share the tensors' memory, None where there can be none."""
     if _is_transformed(*tensors) or any(_is_elsewhere(x) for x in tensors if x is not None):
@@ -77,9 +96,21 @@ def _plain(
     pixel_weights: Array | None,
     all_reduce: AllReduce | None,
 ) -> Array:
+    each = _each(terms, logits, target, pixel_weights, all_reduce)
+    return formula.weighted_sum(terms, each)
+
+
+def _each(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> list[Array]:
+    """Return the values of the losses by the plain formula."""
     if target.dtype in _WIDE_UNSIGNED:
         target = target.to(torch.int64)
-    return formula.evaluate(terms, logits, target, pixel_weights, all_reduce)
+    return formula.each_value(terms, logits, target, pixel_weights, all_reduce)
 
 
 def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
@@ -133,6 +164,7 @@ class _Loss(torch.autograd.Function):
         pixel_weights: Array | None,
         terms: Terms,
         all_reduce: AllReduce | None,
+        found: list[Array] | None,
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
         ctx.gradient = ctx.state = None
@@ -140,6 +172,8 @@ class _Loss(torch.autograd.Function):
             loss, ctx.gradient = evaluation.value_and_gradient()
         else:
             loss, ctx.state = evaluation.value()
+        if found is not None:
+            found += evaluation.each_value
         ctx.save_for_backward(logits, target, pixel_weights)
         ctx.terms, ctx.all_reduce = terms, all_reduce
         return loss
@@ -161,7 +195,7 @@ class _Loss(torch.autograd.Function):
             gradient = evaluation.gradient(ctx.state, d)
         else:
             gradient = _made_at_once(ctx, d, logits, target, pixel_weights)
-        return gradient, None, None, None, None
+        return gradient, None, None, None, None, None
 
 
 def _made_at_once(
@@ -240,6 +274,11 @@ class _Eager:
         """Return the loss and d loss / d logits."""
         value, gradient = self.engine.value_and_gradient()
         return self._as_tensor(value), self._as_gradient(gradient)
+
+    @property
+    def each_value(self) -> tuple[Array, ...]:
+        """The values of the losses without their weights, once the value was asked for."""
+        return tuple(self._as_tensor(one) for one in self.engine.each_value)
 
     def _as_gradient(self, x: Array) -> Array:
         x = self._as_tensor(x)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Real
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from array_losses import frameworks
-from array_losses.core import options
+from array_losses.core import foreign_names, options
 from array_losses.core.block import View
 from array_losses.core.formula import Terms
-from array_losses.core.namespace import ArrayT
+from array_losses.core.namespace import ArrayT, is_array_api_obj
+from array_losses.losses.loss_object import LossObject
 
 __all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
 
@@ -20,13 +22,27 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 PerClass: TypeAlias = float | Sequence[float]
 
 
-class Criterion:
+class Criterion(LossObject):
     """What can be called as a loss: one loss, or a weighted sum of several."""
+
+    # NumPy leaves `array * loss` to `__rmul__`; it would make an array of losses.
+    __array_ufunc__ = None
+
+    if not TYPE_CHECKING:  # The dataclass's `__init__` has the signature.
+
+        def __new__(cls, *_: Any, **given: Any) -> Criterion:
+            """Answer an option that the class lacks."""
+            known = cls.__dataclass_fields__
+            for name in given:
+                if name not in known and name not in signature(cls.__init__).parameters:
+                    raise TypeError(foreign_names.answer(name, cls.__name__, known))
+            return super().__new__(cls)
 
     def terms(self) -> Terms:
         """Return the losses in it with their weights."""
         raise NotImplementedError
 
+    @foreign_names.with_answers("a loss's call")
     def __call__(
         self,
         logits: ArrayT,
@@ -66,6 +82,7 @@ class Criterion:
         """
         return frameworks.value(self.terms(), logits, target, pixel_weights, all_reduce)
 
+    @foreign_names.with_answers("`value_and_grad`")
     def value_and_grad(
         self,
         logits: ArrayT,
@@ -101,19 +118,83 @@ class Criterion:
             raise ValueError(msg)
         return frameworks.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
 
+    @foreign_names.with_answers("`value_and_terms`")
+    def value_and_terms(
+        self,
+        logits: ArrayT,
+        target: Any,
+        /,
+        *,
+        pixel_weights: Any = None,
+        all_reduce: Callable[[Any], Any] | None = None,
+    ) -> tuple[ArrayT, tuple[ArrayT, ...]]:
+        """Return the loss and the values of the losses in it, for a log, from one evaluation.
+
+        Parameters
+        ----------
+        logits, target : array
+            As for a call.
+        pixel_weights, all_reduce : optional
+            As for a call.
+
+        Returns
+        -------
+        value : array
+            As from a call, and differentiable as that.
+        terms : tuple of arrays
+            The value of each of `losses`, before it is multiplied by its weight; for a loss that is
+            no sum, its value. No gradient flows through them. NaN for a loss of weight 0, which is
+            not evaluated.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for a call.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import array_losses as al
+        >>> criterion = al.CrossEntropyLoss() + 0.5 * al.DiceLoss()
+        >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+        >>> value, terms = criterion.value_and_terms(logits, target)
+        >>> for loss, term in zip(criterion.losses, terms, strict=True):
+        ...     print(type(loss).__name__, round(float(term), 4))
+        CrossEntropyLoss 0.6931
+        DiceLoss 0.5333
+        """
+        value, found = frameworks.value_and_terms(
+            self.terms(), logits, target, pixel_weights, all_reduce
+        )
+        return value, self._every_term(found)
+
+    def _every_term(self, found: tuple[ArrayT, ...]) -> tuple[ArrayT, ...]:
+        """Return the values of all losses, given those that were evaluated."""
+        return found
+
     def __mul__(self, weight: object) -> WeightedSum:
         """Return the loss times a number."""
-        if not isinstance(weight, Real):
+        if not (isinstance(weight, Real) or is_array_api_obj(weight)):
             return NotImplemented
-        return WeightedSum(losses=(self,), weights=(weight,))
+        return WeightedSum(losses=(self,), weights=(options.number("weight", weight),))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: object) -> WeightedSum:
         """Return the loss divided by a number."""
-        if not isinstance(divisor, Real):
+        if not (isinstance(divisor, Real) or is_array_api_obj(divisor)):
             return NotImplemented
         return WeightedSum(losses=(self,), weights=(1.0 / options.number("divisor", divisor),))
+
+    def __neg__(self) -> WeightedSum:
+        """Return the loss times -1."""
+        return WeightedSum(losses=(self,), weights=(-1.0,))
+
+    def __sub__(self, other: Criterion) -> WeightedSum:
+        """Return the difference of two losses."""
+        if not isinstance(other, Criterion):
+            return NotImplemented
+        return WeightedSum(losses=(self, other), weights=(1.0, -1.0))
 
     def __add__(self, other: Criterion) -> WeightedSum:
         """Return the sum of two losses."""
@@ -276,6 +357,12 @@ class WeightedSum(Criterion):
                     "must give a value a pixel, or a class, or an image and class."
                 )
                 raise ValueError(msg)
+
+    def _every_term(self, found: tuple[ArrayT, ...]) -> tuple[ArrayT, ...]:
+        if all(weight != 0.0 for weight in self.weights):
+            return found
+        nan, evaluated = found[0] * float("nan"), iter(found)
+        return tuple(next(evaluated) if weight != 0.0 else nan for weight in self.weights)
 
     def terms(self) -> Terms:
         """Return the losses with their weights, those of weight 0 left out; one at least."""

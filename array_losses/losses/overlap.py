@@ -379,7 +379,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
         Over what the sums run, always over the classes too.
     absent : {"skip", "keep"}
         The weight of a class without a pixel in the target: 0, or as much as the largest of the
-        other classes in that pool.
+        other classes in that pool (1 with ``weighting="uniform"``, whatever the others are).
     normalize : {"weights", "classes"}
         Without effect: the classes share one loss.
     smooth : number >= 0 or pair (numerator, denominator)
@@ -396,7 +396,8 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
     See Also
     --------
-    DiceLoss : one loss a class; with ``pool="batch+class"`` it is ``weighting="uniform"``.
+    DiceLoss : one loss per class; with ``pool="batch+class", absent="keep"`` it is this loss with
+        ``weighting="uniform", absent="keep"``.
 
     References
     ----------
@@ -445,6 +446,8 @@ class GeneralizedDiceLoss(_OverlapLoss):
         weights = xp.ones_like(mass)
         if self.weighting != "uniform":
             weights = 1.0 / (size * size if self.weighting == "square" else size)
+        if self.absent == "keep" and self.weighting == "uniform":
+            return weights * counted
         weights = xp.where(nothing | (counted == 0.0), 0.0, weights)
         if self.absent == "keep":
             largest = xp.max(weights, axis=1, keepdims=True)

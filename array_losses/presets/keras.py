@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, namespace_of
@@ -44,6 +44,15 @@ class _Loss(Preset):
             raise ValueError(msg)
         if isinstance(options["axis"], list):
             self.keep(axis=tuple(options["axis"]))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the options as plain data, which Keras keeps with a saved model."""
+        return {name: value for name, value in self.to_config().items() if name != "class"}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return the loss by its options, as Keras does when it loads a model."""
+        return cls(**config)
 
     @property
     def ours(self) -> base.Reduction:

@@ -260,15 +260,15 @@ class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
         """Make the options of the terms."""
         if self.ignore_label is not None:
             self.keep(ce_kwargs={**self.ce_kwargs, "ignore_index": self.ignore_label})
-        self.dice, self.cross_entropy  # noqa: B018 - their options are checked when they are made
+        self.dc, self.ce  # noqa: B018 - their options are checked when they are made
 
     @property
-    def dice(self) -> Any:
-        """The Dice loss in it."""
+    def dc(self) -> Any:
+        """The Dice loss in it; nnU-Net compiles that alone, here the whole is compiled."""
         return self.dice_class(apply_nonlin="softmax", **self.soft_dice_kwargs)
 
     @property
-    def cross_entropy(self) -> torch.CrossEntropyLoss | TopKLoss:
+    def ce(self) -> torch.CrossEntropyLoss | TopKLoss:
         """The cross entropy in it."""
         return torch.CrossEntropyLoss(**self.ce_kwargs)
 
@@ -281,8 +281,8 @@ class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
         if hidden is not None:
             mask = ~hidden[:, None, ...]
             seen = xp.where(hidden, xp.zeros_like(labels), labels)
-        dice = self.dice.translate(net_output, seen, mask).scaled(self.weight_dice)
-        entropy: Any = self.cross_entropy.translate(net_output, labels)
+        dice = self.dc.translate(net_output, seen, mask).scaled(self.weight_dice)
+        entropy: Any = self.ce.translate(net_output, labels)
         return dice.plus(entropy.scaled(self.weight_ce))
 
 
@@ -320,7 +320,7 @@ class DC_and_topk_loss(DC_and_CE_loss):  # noqa: N801 - nnU-Net's name
     dice_class: Any = field(default=SoftDiceLoss, init=False, repr=False)
 
     @property
-    def cross_entropy(self) -> TopKLoss:
+    def ce(self) -> TopKLoss:
         """The cross entropy in it."""
         return TopKLoss(**self.ce_kwargs)
 
@@ -372,15 +372,15 @@ class DC_and_BCE_loss(Preset):  # noqa: N801 - nnU-Net's name
         """Make the options of the terms."""
         if self.use_ignore_label:
             self.keep(bce_kwargs={**self.bce_kwargs, "reduction": "sum"})
-        self.dice, self.cross_entropy  # noqa: B018 - their options are checked when they are made
+        self.dc, self.ce  # noqa: B018 - their options are checked when they are made
 
     @property
-    def dice(self) -> Any:
-        """The Dice loss in it."""
+    def dc(self) -> Any:
+        """The Dice loss in it; nnU-Net compiles that alone, here the whole is compiled."""
         return self.dice_class(apply_nonlin="sigmoid", **self.soft_dice_kwargs)
 
     @property
-    def cross_entropy(self) -> torch.BCEWithLogitsLoss:
+    def ce(self) -> torch.BCEWithLogitsLoss:
         """The cross entropy in it."""
         return torch.BCEWithLogitsLoss(**self.bce_kwargs)
 
@@ -388,12 +388,12 @@ class DC_and_BCE_loss(Preset):  # noqa: N801 - nnU-Net's name
         """Return our losses with the arrays that they are to see."""
         xp = namespace_of(net_output=net_output, target=target)
         if not self.use_ignore_label:
-            entropy: Any = self.cross_entropy.translate(net_output, target)
-            dice = self.dice.translate(net_output, target)
+            entropy: Any = self.ce.translate(net_output, target)
+            dice = self.dc.translate(net_output, target)
             return dice.scaled(self.weight_dice).plus(entropy.scaled(self.weight_ce))
         last, regions = target[:, -1:, ...], target[:, :-1, ...]
         mask = ~last if is_bool(xp, last.dtype) else last != xp.ones_like(last)
-        dice = self.dice.translate(net_output, regions, mask).scaled(self.weight_dice)
+        dice = self.dc.translate(net_output, regions, mask).scaled(self.weight_dice)
         weight = arrays.as_floating(xp, mask, net_output)
         entropy = torch.binary_cross_entropy_with_logits.translate(
             net_output, regions, weight, **self.bce_kwargs

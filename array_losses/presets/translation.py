@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.losses.base import Criterion
+from array_losses.losses.loss_object import LossObject
 
 __all__ = ["ByClass", "Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
 
@@ -203,7 +204,7 @@ class ByClass:
         return replace(self, back=lambda grad: back(mine(grad)))
 
 
-class Preset:
+class Preset(LossObject):
     """A loss class of another library: a frozen dataclass of its options, in its order."""
 
     def translate(self, *arrays: Any, **named: Any) -> Said:

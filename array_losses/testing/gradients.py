@@ -93,8 +93,9 @@ def assert_gradient(
     loss : Loss
         A loss, of this library or of your own.
     logits, target, pixel_weights : array_like
-        What the loss takes. `logits`, and a floating target or weights, are widened to float64.
-        A few hundred logits are enough, each costs four evaluations.
+        What the loss takes; it is given `pixel_weights` only if you give them. `logits`, and a
+        floating target or weights, are widened to float64. A few hundred logits are enough, each
+        costs four evaluations.
     rtol : float, optional
         The largest difference allowed, relative to the largest entry of the gradient.
     step : float, optional
@@ -114,11 +115,10 @@ def assert_gradient(
     >>> assert_gradient(al.DiceLoss(), rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4)))
     """
     logits, target = widened(logits), widened(target)
-    weights = None if pixel_weights is None else widened(pixel_weights)
-    _, gradient = loss.value_and_grad(logits, target, pixel_weights=weights)
-    expected = numerical_gradient(
-        lambda x: loss(x, target, pixel_weights=weights), logits, step=step
-    )
+    # An own loss need not take weights.
+    weights = {} if pixel_weights is None else {"pixel_weights": widened(pixel_weights)}
+    _, gradient = loss.value_and_grad(logits, target, **weights)
+    expected = numerical_gradient(lambda x: loss(x, target, **weights), logits, step=step)
     difference = np.abs(gradient - expected)
     wrong = ~(difference <= rtol * np.max(np.abs(expected), initial=0.0) + 1e-12)
     if np.any(wrong):

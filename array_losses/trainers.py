@@ -1,0 +1,59 @@
+"""What other people's training code asks of a loss: that it be a module of PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from array_losses.config import loss_classes
+from array_losses.losses.loss_object import LossObject
+
+if TYPE_CHECKING:
+    from array_losses.frameworks.torch_module import LossModule
+
+__all__ = ["torch_module"]
+
+
+def torch_module(loss: Any, /) -> LossModule:
+    """Return a ``torch.nn.Module`` around a loss, for trainers that ask for one.
+
+    It has no parameters and no buffers: ``.to(device)`` and ``.cuda()`` change nothing, its state
+    is empty. The call imports PyTorch. It also tells PyTorch that the classes of this library, which
+    hold options and nothing else, may be loaded from a checkpoint with ``weights_only=True``.
+
+    Parameters
+    ----------
+    loss : Loss, WeightedSum or preset
+
+    Returns
+    -------
+    torch.nn.Module
+        Called as the loss is. Beside what every module has:
+
+        ``loss``
+            The loss itself.
+        ``reduction``
+            That of the loss. Set to "none", the module returns one number per image, the loss of
+            that image alone, for every loss; set back, what it returned before. fastai does so.
+        ``activation(x)``, ``decodes(x)``
+            The probabilities of a prediction, by the loss's `activation`; of these the classes, or
+            for "sigmoid" and one class whether they are above 0.5. fastai calls both. For a preset
+            `activation` leaves `x` as it is.
+
+    Raises
+    ------
+    TypeError
+        If `loss` is not a loss of this library.
+
+    Examples
+    --------
+    >>> import array_losses as al
+    >>> module = al.torch_module(al.DiceLoss())  # doctest: +SKIP
+    >>> losses = torch.nn.ModuleDict({"dice": module})  # doctest: +SKIP
+    """
+    if not isinstance(loss, LossObject):
+        msg = f"`loss` must be a loss, a weighted sum or a preset of array_losses, got {loss!r}."
+        raise TypeError(msg)
+    from array_losses.frameworks.torch_module import LossModule, allow_loading
+
+    allow_loading(loss_classes().values())
+    return LossModule(loss)
