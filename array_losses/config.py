@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from array_losses.losses.loss_object import LossObject, config_name
+from array_losses.core.plain_data import class_name
+from array_losses.losses.loss_object import LossObject
 
 __all__ = ["from_config", "loss_classes"]
 
@@ -51,10 +53,10 @@ def from_config(config: Any, /) -> Any:
 def loss_classes() -> dict[str, type[LossObject]]:
     """Return the classes of losses, sums and presets by the names that plain data gives them."""
     import array_losses as al
-    import array_losses.presets as _  # their classes are among the subclasses then
 
+    importlib.import_module("array_losses.presets")  # their classes are among the subclasses then
     # The last one of a name: a cell of a notebook may have been run twice.
-    known = {config_name(one): one for one in _subclasses(LossObject)}
+    known = {class_name(one): one for one in _subclasses(LossObject)}
     bases = {name for name in known if "." not in name and name not in al.__all__}
     return {name: one for name, one in known.items() if name not in bases | {"Loss"}}
 

@@ -17,8 +17,8 @@ def torch_module(loss: Any, /) -> LossModule:
     """Return a ``torch.nn.Module`` around a loss, for trainers that ask for one.
 
     It has no parameters and no buffers: ``.to(device)`` and ``.cuda()`` change nothing, its state
-    is empty. The call imports PyTorch. It also tells PyTorch that the classes of this library, which
-    hold options and nothing else, may be loaded from a checkpoint with ``weights_only=True``.
+    is empty. The call imports PyTorch, and tells it that the classes of this library, which hold
+    options and nothing else, may be loaded from a checkpoint with ``weights_only=True``.
 
     Parameters
     ----------

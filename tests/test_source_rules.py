@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "scores": {"core", "frameworks", "losses", "score_inputs"},
     "distance_maps": {"core", "frameworks"},
     "presets": {"core", "frameworks", "losses", "presets"},
-    "__init__": {"distance_maps", "functional", "losses", "scores"},
+    "config": {"core", "losses", "presets"},
+    "trainers": {"config", "frameworks", "losses"},
+    "__init__": {"config", "distance_maps", "functional", "losses", "scores", "trainers"},
 }
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}

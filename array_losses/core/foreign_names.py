@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 __all__ = ["answer", "with_answers"]
 

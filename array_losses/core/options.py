@@ -99,8 +99,8 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if getattr(value, "requires_grad", False):
         msg = (
-            f"`{name}` must be a constant, got a tensor that requires a gradient, which an option "
-            "cannot pass on; to learn a weight, multiply the value, `weight * loss(logits, target)`."
+            f"`{name}` must be a constant, got a tensor that requires a gradient, which no option "
+            "passes on; to learn a weight, multiply the value, `weight * loss(logits, target)`."
         )
         raise TypeError(msg)
     try:

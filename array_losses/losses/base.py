@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 from array_losses import frameworks
 from array_losses.core import foreign_names, options
@@ -30,7 +30,7 @@ class Criterion(LossObject):
 
     if not TYPE_CHECKING:  # The dataclass's `__init__` has the signature.
 
-        def __new__(cls, *_: Any, **given: Any) -> Criterion:
+        def __new__(cls, *_: Any, **given: Any) -> Self:
             """Answer an option that the class lacks."""
             known = cls.__dataclass_fields__
             for name in given:
@@ -169,8 +169,8 @@ class Criterion(LossObject):
         return value, self._every_term(found)
 
     def _every_term(self, found: tuple[ArrayT, ...]) -> tuple[ArrayT, ...]:
-        """Return the values of all losses, given those that were evaluated."""
-        return found
+        """Return the values of all losses, given those of the terms that were evaluated."""
+        return (_own_value(self, iter(found)),)
 
     def __mul__(self, weight: object) -> WeightedSum:
         """Return the loss times a number."""
@@ -359,10 +359,11 @@ class WeightedSum(Criterion):
                 raise ValueError(msg)
 
     def _every_term(self, found: tuple[ArrayT, ...]) -> tuple[ArrayT, ...]:
-        if all(weight != 0.0 for weight in self.weights):
-            return found
-        nan, evaluated = found[0] * float("nan"), iter(found)
-        return tuple(next(evaluated) if weight != 0.0 else nan for weight in self.weights)
+        nan, evaluated = cast("Any", found[0]) * float("nan"), iter(found)
+        pairs = zip(self.weights, self.losses, strict=True)
+        return tuple(
+            _own_value(loss, evaluated) if weight != 0.0 else nan for weight, loss in pairs
+        )
 
     def terms(self) -> Terms:
         """Return the losses with their weights, those of weight 0 left out; one at least."""
@@ -372,3 +373,13 @@ class WeightedSum(Criterion):
             for own, formula in loss.terms()
         ]
         return tuple(pair for pair in pairs if pair[0] != 0.0) or tuple(pairs[:1])
+
+
+def _own_value(loss: Criterion, evaluated: Iterator[Any]) -> Any:
+    """Return the value of a loss by its terms, the next of the evaluated ones."""
+    pairs = [(weight, next(evaluated)) for weight, _ in loss.terms() if weight != 0.0]
+    weight, value = pairs[0]
+    value = value if weight == 1.0 else weight * value
+    for weight, more in pairs[1:]:
+        value = value + weight * more
+    return value

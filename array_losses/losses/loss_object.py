@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["LossObject", "config_name"]
+from array_losses.core import plain_data
+
+__all__ = ["LossObject"]
 
 # What is asked of an `nn.Module`, as far as a loss is taken for one.
 _OF_A_MODULE = frozenset(
@@ -36,6 +37,10 @@ _OF_A_MODULE = frozenset(
         "zero_grad",
     }
 )
+_NO_MODULE = (
+    "a loss is not an `nn.Module`. It holds no arrays and runs where its arguments are, so call it "
+    "as it is; where a module is needed, give `array_losses.torch_module(loss)`."
+)
 
 
 class _KeepsSetattr(type):
@@ -57,13 +62,7 @@ class LossObject(metaclass=_KeepsSetattr):
         def __getattr__(self, name: str) -> Any:
             """Raise the AttributeError that a name deserves."""
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if name in _OF_A_MODULE:
-                msg += (
-                    ": a loss is not an `nn.Module`. It holds no arrays and runs where its "
-                    "arguments are, so call it as it is; where a module is needed, give "
-                    "`array_losses.torch_module(loss)`."
-                )
-            raise AttributeError(msg)
+            raise AttributeError(f"{msg}: {_NO_MODULE}" if name in _OF_A_MODULE else msg)
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Refuse: equal losses stay equal, and compiled code stays right."""
@@ -99,8 +98,8 @@ class LossObject(metaclass=_KeepsSetattr):
         TypeError
             If an option of a preset is a function, which plain data cannot hold.
         """
-        return {"class": config_name(type(self))} | {
-            name: _plain(name, getattr(self, name)) for name in self._option_names()
+        return {"class": plain_data.class_name(type(self))} | {
+            name: plain_data.plain(name, getattr(self, name)) for name in self._option_names()
         }
 
     @classmethod
@@ -109,29 +108,3 @@ class LossObject(metaclass=_KeepsSetattr):
 
 
 _SHOWN = ("ce", "dc", "get_config", "to_config", "value_and_grad", "value_and_terms")
-
-
-def config_name(kind: type) -> str:
-    """Return by what name plain data calls a class."""
-    package, _, rest = kind.__module__.partition(".")
-    if package != "array_losses":
-        return f"{kind.__module__}.{kind.__qualname__}"
-    return f"{rest}.{kind.__name__}" if rest.startswith("presets.") else kind.__name__
-
-
-def _plain(name: str, value: Any) -> Any:
-    """Return an option as plain data."""
-    if hasattr(value, "tolist"):  # an array, or a NumPy number, which YAML does not know
-        return value.tolist()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, LossObject):
-        return value.to_config()
-    if isinstance(value, type) and issubclass(value, LossObject):
-        return {"type": config_name(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(name, one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(name, one) for one in value]
-    msg = f"`{name}` cannot be written as plain data, got {value!r}."
-    raise TypeError(msg)
