@@ -27,7 +27,8 @@ def test_the_terms_are_what_each_loss_gives(library):
     criterion = summed()
     value, terms = criterion.value_and_terms(*library.on(arrays(), library.dtypes[0]))
     close = {"rtol": 64 * float(np.finfo(library.dtypes[0]).eps)}
-    pairs = [(w, loss(*arrays())) for w, loss in zip(criterion.weights, criterion.losses)]
+    values = [loss(*arrays()) for loss in criterion.losses]
+    pairs = list(zip(criterion.weights, values, strict=True))
     expected = [one if weight else np.nan for weight, one in pairs]
     np.testing.assert_allclose([float(one) for one in terms], expected, **close)
     assert all(one.dtype == value.dtype for one in terms)

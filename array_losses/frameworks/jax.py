@@ -60,9 +60,9 @@ def value_and_terms(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss, and the values of the losses in it without their weights."""
+    _inspect(terms, logits, target, pixel_weights)
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
         return _loss_and_terms(terms, logits, target, pixel_weights, all_reduce)
-    _look(terms, logits, target, pixel_weights)
     return _value_and_terms(terms, logits, target, pixel_weights)
 
 

@@ -26,16 +26,20 @@ def value(
     target: Array,
     pixel_weights: Array | None,
     all_reduce: AllReduce | None,
+    each: list[Array] | None = None,
 ) -> Array:
-    """Return the loss, in the autograd graph of the logits."""
+    """Return the loss, in the autograd graph of the logits.
+
+    The values of the losses in it go into the list `each`, if it is given: detached.
+    """
     if _is_transformed(logits, target, pixel_weights):
-        return _plain(terms, logits, target, pixel_weights, all_reduce)
+        return _plain(terms, logits, target, pixel_weights, all_reduce, each)
     if _needs_more(target, pixel_weights):
         _inspect(terms, logits, target, pixel_weights)
-        return _plain(terms, logits, target, pixel_weights, all_reduce)
+        return _plain(terms, logits, target, pixel_weights, all_reduce, each)
     if not (torch.is_grad_enabled() and logits.requires_grad):
-        return _Eager(terms, logits, target, pixel_weights, all_reduce).value()[0]
-    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, None)
+        return _Eager(terms, logits, target, pixel_weights, all_reduce).value(each)[0]
+    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, each)
 
 
 def value_and_grad(
@@ -67,15 +71,8 @@ def value_and_terms(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
-    if _is_transformed(logits, target, pixel_weights) or _needs_more(target, pixel_weights):
-        each = _each(terms, logits, target, pixel_weights, all_reduce)
-        return formula.weighted_sum(terms, each), tuple(one.detach() for one in each)
-    if not (torch.is_grad_enabled() and logits.requires_grad):
-        evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
-        return evaluation.value()[0], evaluation.each_value
-    found: list[Array] = []
-    loss = _Loss.apply(logits, target, pixel_weights, terms, all_reduce, found)
-    return loss, tuple(found)
+    each: list[Array] = []
+    return value(terms, logits, target, pixel_weights, all_reduce, each), tuple(each)
 
 
 def as_numpy(*tensors: Array | None) -> tuple[Array, ...] | None:
@@ -95,22 +92,14 @@ def _plain(
     target: Array,
     pixel_weights: Array | None,
     all_reduce: AllReduce | None,
+    each: list[Array] | None = None,
 ) -> Array:
-    each = _each(terms, logits, target, pixel_weights, all_reduce)
-    return formula.weighted_sum(terms, each)
-
-
-def _each(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> list[Array]:
-    """Return the values of the losses by the plain formula."""
     if target.dtype in _WIDE_UNSIGNED:
         target = target.to(torch.int64)
-    return formula.each_value(terms, logits, target, pixel_weights, all_reduce)
+    values = formula.each_value(terms, logits, target, pixel_weights, all_reduce)
+    if each is not None:
+        each += [one.detach() for one in values]
+    return formula.weighted_sum(terms, values)
 
 
 def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
@@ -164,16 +153,14 @@ class _Loss(torch.autograd.Function):
         pixel_weights: Array | None,
         terms: Terms,
         all_reduce: AllReduce | None,
-        found: list[Array] | None,
+        each: list[Array] | None,
     ) -> Array:
         evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
         ctx.gradient = ctx.state = None
         if evaluation.better_at_once:
-            loss, ctx.gradient = evaluation.value_and_gradient()
+            loss, ctx.gradient = evaluation.value_and_gradient(each)
         else:
-            loss, ctx.state = evaluation.value()
-        if found is not None:
-            found += evaluation.each_value
+            loss, ctx.state = evaluation.value(each)
         ctx.save_for_backward(logits, target, pixel_weights)
         ctx.terms, ctx.all_reduce = terms, all_reduce
         return loss
@@ -260,9 +247,10 @@ class _Eager:
         """
         return self.engine.better_at_once and (self.shared or self.dtype != torch.float16)
 
-    def value(self) -> tuple[Array, State]:
+    def value(self, each: list[Array] | None = None) -> tuple[Array, State]:
         """Return the loss, and what the backward pass needs of it."""
         value, state = self.engine.value()
+        self._keep(each)
         return self._as_tensor(value), state
 
     def gradient(self, state: State, d: Array) -> Array:
@@ -270,15 +258,16 @@ class _Eager:
         d = _as_numpy(d) if self.shared else d
         return self._as_gradient(self.engine.gradient(state, d))
 
-    def value_and_gradient(self) -> tuple[Array, Array]:
+    def value_and_gradient(self, each: list[Array] | None = None) -> tuple[Array, Array]:
         """Return the loss and d loss / d logits."""
         value, gradient = self.engine.value_and_gradient()
+        self._keep(each)
         return self._as_tensor(value), self._as_gradient(gradient)
 
-    @property
-    def each_value(self) -> tuple[Array, ...]:
-        """The values of the losses without their weights, once the value was asked for."""
-        return tuple(self._as_tensor(one) for one in self.engine.each_value)
+    def _keep(self, each: list[Array] | None) -> None:
+        """Put the values of the losses into a list, if there is one."""
+        if each is not None:
+            each += [self._as_tensor(one) for one in self.engine.each_value]
 
     def _as_gradient(self, x: Array) -> Array:
         x = self._as_tensor(x)

@@ -176,7 +176,7 @@ class Criterion(LossObject):
         """Return the loss times a number."""
         if not (isinstance(weight, Real) or is_array_api_obj(weight)):
             return NotImplemented
-        return WeightedSum(losses=(self,), weights=(options.number("weight", weight),))
+        return WeightedSum(losses=(self,), weights=(options.number("weights", weight),))
 
     __rmul__ = __mul__
 
