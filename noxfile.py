@@ -7,6 +7,7 @@ frameworks conflict sooner or later.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tomllib
@@ -18,6 +19,7 @@ import nox
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True  # `newest` would be skipped, as if it had passed
 
 ROOT = Path(__file__).parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -235,6 +237,34 @@ def minimums(session: nox.Session) -> None:
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict")
     picture = str(Path(session.create_tmp()).resolve() / "compare.png")
     session.run("array-losses", "compare", "--steps", "3", "--output", picture)
+
+
+NEWEST_PYTHON = "3.13"
+
+
+def interpreter(version: str) -> str:
+    """pyenv's interpreter of this version, or the version itself: then nox looks on the PATH.
+
+    pyenv puts a `python3.13` on the PATH that does not run unless that version is switched on.
+    """
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(versions.glob(f"{version}.*/bin/python"))
+    return str(found[-1]) if found else version
+
+
+@nox.session(python=interpreter(NEWEST_PYTHON), default=False)
+def newest(session: nox.Session) -> None:
+    """The newest NumPy, JAX and array-api-strict of the registry, on the newest Python.
+
+    Without PyTorch: `tests(torch)` runs the one version that the project pins.
+    """
+    newest_of_all = ("--upgrade", "--upgrade-strategy", "eager")
+    session.install(*newest_of_all, "-e", ".[test,jax]")
+    session.run("pip", "list")
+    names = ("values", "gradients", "contract", "lovasz", "low_precision")
+    env = backends("numpy", "jax") | jax_cache(session)
+    files = [f"tests/test_{name}.py" for name in names]
+    session.run("pytest", *WORKERS, *files, *session.posargs, env=env)
 
 
 @nox.session(default=False)
