@@ -243,7 +243,7 @@ NEWEST_PYTHON = "3.13"
 
 
 def interpreter(version: str) -> str:
-    """pyenv's interpreter of this version, or the version itself: then nox looks on the PATH.
+    """The interpreter of this version in pyenv, or the version: nox looks for it on the PATH.
 
     pyenv puts a `python3.13` on the PATH that does not run unless that version is switched on.
     """

@@ -389,7 +389,27 @@ def test_status_2_if_there_is_nothing_to_report(tmp_path, capsys):
     assert "bench.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"about": {}}', "\xff"])
+@pytest.mark.parametrize("option", ["--report", "--add"])
+def test_status_2_if_the_earlier_results_are_damaged(tmp_path, capsys, content, option):
+    (tmp_path / "bench.json").write_bytes(content.encode("latin-1"))
+    assert main(["bench", option, "--output-dir", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "bench.json is not as `bench` writes it" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["file", "file/folder", "x" * 300])
+def test_status_2_before_the_work_if_nothing_can_be_written(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr(bench, "_measure", None)  # whoever calls it fails
+    (tmp_path / "file").write_text("kept")
+    assert main(["bench", "--output-dir", str(tmp_path / name)]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be written: " in err
+    assert err.count("\n") == 1
+
+
 def test_status_2_and_the_extra_if_a_package_is_not_installed(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["bench"]) == 2
-    assert "array-losses[bench]" in capsys.readouterr().err
+    assert 'pip install ".[bench]"' in capsys.readouterr().err

@@ -1,16 +1,19 @@
 """`array-losses compare`: what it reads, what it refuses, and a small run from end to end."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.cli import brain, compare, images
+from array_losses.cli import brain, compare, images, masks
 from array_losses.cli.main import main
+from array_losses.cli.terminal import displayable
 from array_losses.testing.framework import named
 
 # The framework sessions of nox have no `compare` extra; the session `agreement` has everything.
@@ -19,6 +22,7 @@ for package in ("scipy", "matplotlib", "rich", "nibabel", "nilearn", "PIL", "tif
 nibabel, tifffile, Image = map(import_module, ("nibabel", "tifffile", "PIL.Image"))
 classifier = import_module("array_losses.cli.classifier")
 features = import_module("array_losses.cli.features")
+figures = import_module("array_losses.cli.figures")
 
 HEIGHT, WIDTH = 48, 64
 TWO = "--losses=ce,dice"
@@ -137,10 +141,168 @@ def test_reads_colours_and_indexed_masks(tmp_path):
 def test_numbers_any_labels_and_leaves_out_the_ignored_ones(files):
     image, labels = blobs((HEIGHT, WIDTH))
     values = np.asarray([-3, 7, 255])[labels]
-    scene = images.read_scene(*files(image, values), ignore=[7])
+    scene = images.read_scene(*files(image, values), ignore=["7"])
     assert scene.class_names == ("label -3", "label 255")
-    np.testing.assert_array_equal(scene.labels == images.IGNORED, values[None] == 7)
+    np.testing.assert_array_equal(scene.labels == masks.IGNORED, values[None] == 7)
     np.testing.assert_array_equal(scene.labels == 1, values[None] == 255)
+
+
+def test_reads_a_jpeg_as_viewers_turn_it(tmp_path):
+    image, labels = blobs((HEIGHT, WIDTH))
+    save_png(tmp_path / "mask.png", labels)
+    turned = Image.fromarray(np.rot90(image).clip(0, 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown a quarter turn clockwise
+    turned.save(tmp_path / "image.JPG", quality=95, exif=exif)
+    scene = images.read_scene(tmp_path / "image.JPG", tmp_path / "mask.png")
+    assert np.corrcoef(scene.image[0, 0].ravel(), image.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "P", "1", "I;16"])
+def test_every_mode_of_a_picture_is_grey_or_colours(tmp_path, mode):
+    path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
+    image, labels = blobs((HEIGHT, WIDTH))
+    grey = Image.fromarray(image.clip(0, 255).astype(np.uint8))
+    (grey.convert("RGB") if mode in {"CMYK", "P"} else grey).convert(mode).save(path)
+    save_png(tmp_path / "mask.png", labels)
+    channels = 3 if mode in {"RGB", "RGBA", "CMYK", "P"} else 1
+    assert images.read_scene(path, tmp_path / "mask.png").image.shape[0] == channels
+
+
+COLOURS = np.asarray([[0, 0, 0], [255, 128, 0], [0, 128, 255]], dtype=np.uint8)
+KEYS = ("#000000", "#ff8000", "#0080ff")
+
+
+@pytest.fixture
+def colour_files(tmp_path):
+    """Write an image and a mask of three colours, the last one rare; return paths and labels."""
+    image, labels = blobs((HEIGHT, WIDTH))
+    save_png(tmp_path / "image.png", image)
+    save_png(tmp_path / "mask.png", COLOURS[labels])
+    return (tmp_path / "image.png", tmp_path / "mask.png"), labels
+
+
+def test_colours_are_classes_in_the_order_of_their_values(colour_files):
+    paths, labels = colour_files
+    scene = images.read_scene(*paths)
+    assert scene.keys == scene.class_names == ("#000000", "#0080ff", "#ff8000")
+    np.testing.assert_array_equal(scene.labels[0], np.asarray([0, 2, 1])[labels])
+
+
+@pytest.mark.parametrize("form", ["RGB", "RGBA", "indexed", "NPY"])
+def test_classes_are_named_and_in_the_order_that_is_given(colour_files, form):
+    (image, mask), labels = colour_files
+    if form == "NPY":
+        mask = mask.with_suffix(".npy")
+        np.save(mask, COLOURS[labels].astype(int))
+    elif form == "indexed":
+        indexed = Image.fromarray(2 - labels)
+        indexed.putpalette(COLOURS[::-1].ravel().tolist())
+        indexed.save(mask)
+    else:
+        Image.fromarray(COLOURS[labels]).convert(form).save(mask)
+    table = {**dict(zip(KEYS, ("ground", "", "c"), strict=True)), "#ffffff": "in other masks"}
+    scene = images.read_scene(image, mask, classes=table)
+    assert scene.keys == KEYS
+    assert scene.class_names == ("ground", "#ff8000", "c")
+    np.testing.assert_array_equal(scene.labels[0], labels)
+
+
+@pytest.mark.parametrize(
+    ("classes", "ignore"),
+    [(KEYS[:2], KEYS[2:]), (KEYS[:2], ["others"]), (None, KEYS[2:]), (KEYS, KEYS[2:])],
+)
+def test_colours_are_left_out(colour_files, classes, ignore):
+    paths, labels = colour_files
+    table = None if classes is None else dict.fromkeys(classes, "")
+    scene = images.read_scene(*paths, classes=table, ignore=ignore)
+    assert scene.keys == KEYS[:2]
+    np.testing.assert_array_equal(scene.labels[0], np.asarray([0, 1, masks.IGNORED])[labels])
+
+
+def test_labels_take_a_table_as_well(files):
+    image, labels = blobs((HEIGHT, WIDTH))
+    scene = images.read_scene(*files(image, labels), classes={"2": "two", "0": "", "1": "one"})
+    assert scene.class_names == ("two", "label 0", "one")
+    np.testing.assert_array_equal(scene.labels[0], np.asarray([1, 2, 0])[labels])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--classes=#000000,#ff8000"], "not among --classes: #0080ff; leave them out with"),
+        (["--classes=0,1"], "holds colours such as #ff8000, and 0 is not one of them"),
+        (["--ignore=255"], "and 255 is not one of them"),
+        (["--classes=#000000", "--ignore=others"], "holds fewer than two classes: #000000"),
+        (["--classes=#000000=#0080ff,#0080ff,#ff8000"], "would have the same name"),
+    ],
+)
+def test_status_2_for_colours_that_do_not_fit(colour_files, run, options, message):
+    status, out, err = run(*colour_files[0], *options)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_colours_given_for_labels(files, run):
+    image, labels = blobs((HEIGHT, WIDTH))
+    status, _, err = run(*files(image, labels.astype(int) * 1000), "--ignore=#ffffff")
+    assert status == 2
+    assert "holds colours that are not of 8 bits, from 0 to 2000" in err
+
+
+def test_colours_and_their_table_from_end_to_end(colour_files, run, tmp_path):
+    """The picture has the mask's own colours; the table says which class they are."""
+    table = "--classes=#000000=ground,#ff8000=a|[b],#0080ff=$c$"
+    status, out, err = run(*colour_files[0], TWO, "--steps=2", table, "--json", tmp_path / "j")
+    assert (status, err) == (0, "")
+    for name, key in zip(("ground", "a|[b]", "$c$"), KEYS, strict=True):
+        assert any(line.split()[:2] == [name, key] for line in out.splitlines())
+    assert json.loads((tmp_path / "j").read_text("utf-8"))["classes"]["$c$"] == "#0080ff"
+    with Image.open(tmp_path / "out.png") as picture:
+        found = {colour for _, colour in picture.convert("RGB").getcolors(2**20)}
+    assert {tuple(colour) for colour in COLOURS.tolist()} <= found
+    _, out, _ = run(*colour_files[0], TWO, "--steps=1", table, "--markdown")
+    assert "| a\\|[b] | #ff8000 | " in out
+
+
+def test_255_beside_other_labels_is_spoken_of(files, run):
+    image, labels = blobs((HEIGHT, WIDTH))
+    paths = files(image, np.where(labels == 2, 255, labels))
+    status, _, err = run(*paths, TWO, "--steps=1")
+    assert status == 0
+    assert "label 255 is taken as a class" in err
+    assert "--ignore 255" in err
+    assert run(*paths, TWO, "--steps=1", "--ignore=255")[2] == ""
+    binary = files(image, np.where(labels > 0, 255, 0))
+    assert run(*binary, TWO, "--steps=1")[2] == ""
+
+
+def many_classes(classes):
+    """Return an image and a mask in which every class is in many tiles."""
+    rng = np.random.default_rng(0)
+    labels = rng.permuted(np.resize(np.arange(classes), (64, 8 * classes)), axis=1)
+    return labels + rng.normal(size=labels.shape), labels
+
+
+def test_255_classes(files, run, tmp_path):
+    status, out, err = run(*files(*many_classes(255)), "--losses=ce", "--steps=1")
+    assert (status, err) == (0, "")
+    assert sum(line.startswith(" label ") for line in out.splitlines()) == 255
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    scene = images.read_scene(*files(*many_classes(255)))
+    assert not (scene.labels == masks.IGNORED).any()
+    assert len({*figures._class_colours(scene)}) == 255
+
+
+def test_256_classes_are_too_many(files, run):
+    status, _, err = run(*files(*many_classes(256)))
+    assert status == 2
+    assert "holds 256 different labels, more than 255" in err
+    status, _, err = run(
+        *files(*many_classes(256)), "--classes=0,1", "--ignore=others", "--steps=1"
+    )
+    assert status == 0
 
 
 def test_thins_out_what_is_too_large_and_says_so(files, monkeypatch):
@@ -167,7 +329,8 @@ BAD = {
     "one class": (lambda i, m: (i, np.zeros_like(m)), "fewer than two classes"),
     "text": (lambda i, m: (i, m.astype(str)), "a mask holds integer labels"),
     "complex": (lambda i, m: (i + 0j, m), "an image holds real numbers"),
-    "a colour mask": (lambda i, m: (i, np.stack([m, m, 2 * m], -1)), "is a colour picture"),
+    "fractions as colours": (lambda i, m: (i, np.stack([m, m, m / 2], -1)), "no colours of 8 bits"),
+    "long colours": (lambda i, m: (i, np.stack([m, m, m.astype(int) * 500], -1)), "not of 8 bits"),
     "one axis": (lambda i, m: (i[0], m[0]), "two or three axes"),
     "a class in one tile": (lambda i, m: (i, _replaced(m, 9)), "leave it out with --ignore 9"),
 }
@@ -186,8 +349,10 @@ def test_status_2_and_one_line_for_files_that_cannot_be_used(files, run, case):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("image.bmp", b"BM", "none of the formats"),
+        ("image.bmp", b"BM", "cannot read this format"),
         ("image.png", None, "no such file"),
+        (f"{'x' * 300}.png", None, "cannot be read: File name too long"),
+        ("image.jpg", b"\xff\xd8\xff", "save the mask as PNG"),
         ("image.png", b"no picture", "cannot be read"),
         ("image.npy", b"no array", "cannot be read"),
         ("image.nii.gz", b"no volume", "cannot be read"),
@@ -202,6 +367,53 @@ def test_status_2_for_files_that_cannot_be_read(tmp_path, run, name, content, ex
     assert err.count("\n") == 1
 
 
+def test_status_2_for_a_folder(tmp_path, run):
+    (tmp_path / "image.png").mkdir()
+    assert "is a folder" in run(tmp_path / "image.png", tmp_path / "image.png")[2]
+
+
+@pytest.mark.parametrize("option", ["output", "json"])
+def test_inputs_are_not_written_over(files, tmp_path, capsys, option):
+    image, mask = files(*blobs((HEIGHT, WIDTH)), ".png")
+    before = mask.read_bytes()
+    others = [] if option == "output" else ["--output", str(tmp_path / "out.png")]
+    assert main(["compare", str(image), str(mask), f"--{option}={mask}", *others]) == 2
+    assert f"--{option} would write over MASK" in capsys.readouterr().err
+    assert mask.read_bytes() == before
+
+
+NAMES = ["$", "a$b$c_{$x_{.png", "{}", "[red]", "%s", "漢字", "x" * 240, "line\nbreak"]
+if os.name == "posix" and sys.platform != "darwin":
+    NAMES.append(os.fsdecode(b"stray\xff"))
+
+
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name)[:12])
+def test_any_name_of_a_file(files, run, tmp_path, name):
+    """In the picture, the table, the JSON file and on stdout."""
+    image, mask = files(*blobs((HEIGHT, WIDTH)), ".png")
+    image = image.rename(tmp_path / f"{name}.png")
+    status, out, err = run(image, mask, "--losses=ce", "--steps=1", "--json", tmp_path / "json")
+    assert (status, err) == (0, "")
+    title = json.loads((tmp_path / "json").read_text("utf-8"))["data"]
+    assert title == displayable(f"{name}.png")
+    assert title in out.replace("\n", "")
+
+
+def test_the_table_on_a_terminal_that_is_ascii(files, tmp_path):
+    paths = map(str, files(*blobs((HEIGHT, WIDTH)), ".png"))
+    output = str(tmp_path / "out.png")
+    command = ["-m", "array_losses", "compare", *paths, "--losses=lovasz", "--steps=1"]
+    done = subprocess.run(
+        [sys.executable, *command, "--output", output],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Lovasz-Softmax" in done.stdout
+    assert b"8 x 8 tiles" in done.stdout
+
+
 def test_status_2_for_an_image_without_a_mask(run):
     status, _, err = run("image.png")
     assert status == 2
@@ -212,7 +424,7 @@ def test_status_2_and_the_extra_for_a_missing_package(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
     status, _, err = run()
     assert status == 2
-    assert 'pip install "array-losses[compare]"' in err
+    assert 'pip install ".[compare]"' in err
     assert err.count("\n") == 1
 
 
@@ -329,6 +541,36 @@ def test_frameworks_come_to_the_same_model(files, framework):
     assert runs[1].iou == pytest.approx(runs[0].iou, abs=0.01)
 
 
+def test_times_are_those_of_an_undisturbed_call(files, monkeypatch):
+    """Another process slows most calls down, and the first ones are of another kind."""
+    times = iter([0.0, 1e-4, *(9.0, 9.002, 9.0, 9.001, 9.0, 9.5, 9.0, 9.001, 9.0, 9.3)])
+    monkeypatch.setattr(classifier, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    scene = images.read_scene(*files(*blobs((HEIGHT, WIDTH))))
+    model = classifier.Classifier(scene, named("numpy"), "cpu", seed=0)
+    run = model.train("CE", al.CrossEntropyLoss(), 6, lambda: None)
+    assert run.milliseconds == pytest.approx(1.0)
+
+
+def test_the_command_multiplies_matrices_in_one_thread():
+    """OpenBLAS' threads wait by spinning."""
+    code = (
+        "import os\n"
+        "from array_losses.cli import compare\n"
+        "compare._use_one_blas_thread()\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    for given, expected in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | given,
+        )
+        assert done.stdout.strip() == expected
+
+
 def test_scores_are_those_of_the_predicted_labels(files):
     scene = images.read_scene(*files(*blobs((HEIGHT, WIDTH))))
     run = classifier.Classifier(scene, named("numpy"), "cpu", seed=0).train(
@@ -354,10 +596,10 @@ def test_features_are_white_over_the_training_pixels(files):
 def test_ignored_pixels_neither_teach_nor_count(files):
     image, labels = blobs((HEIGHT, WIDTH))
     ignored = np.broadcast_to(np.arange(WIDTH) % 5 == 0, labels.shape)
-    scene = images.read_scene(*files(image, np.where(ignored, 9, labels)), ignore=[9])
+    scene = images.read_scene(*files(image, np.where(ignored, 9, labels)), ignore=["9"])
     model = classifier.Classifier(scene, named("numpy"), "cpu", seed=0)
     run = model.train("CE", al.CrossEntropyLoss(), 2, lambda: None)
-    assert not np.isin(images.IGNORED, model._batches[0][1])
+    assert not np.isin(masks.IGNORED, model._batches[0][1])
     assert model._truth.size == (scene.held_out[0] & ~ignored).sum()
     assert np.isfinite(run.loss)
 

@@ -84,7 +84,7 @@ def test_status_2_and_one_line_if_something_is_missing(capsys, arguments, messag
 def test_status_2_if_a_named_framework_is_not_installed(capsys, monkeypatch):
     monkeypatch.setattr("array_losses.testing.framework._Jax.module", "no_such_module")
     assert main(["crosscheck", "--frameworks", "numpy,jax"]) == 2
-    assert 'pip install "array-losses[jax]"' in capsys.readouterr().err
+    assert 'pip install ".[jax]"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["rich", "numpy"])
@@ -93,7 +93,7 @@ def test_status_2_and_the_extra_if_a_package_is_not_installed(capsys, monkeypatc
     assert main(QUICK) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"array-losses crosscheck: {module} is not installed")
-    assert "array-losses[crosscheck]" in err
+    assert 'pip install ".[crosscheck]"' in err
     assert err.count("\n") == 1
 
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "presets": {"core", "frameworks", "losses", "presets"},
     "config": {"core", "losses", "presets"},
     "trainers": {"config", "frameworks", "losses"},
+    "__main__": {"cli"},
     "__init__": {"config", "distance_maps", "functional", "losses", "scores", "trainers"},
 }
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}

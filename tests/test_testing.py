@@ -187,7 +187,7 @@ def test_what_is_asked_for_and_missing_raises(asked, message):
 def test_a_framework_that_is_not_installed_is_missing_and_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(kinds._Torch, "module", "no_such_module")
     assert "torch" not in {framework.name for framework in frameworks()}
-    with pytest.raises(UnavailableError, match=r'pip install "array-losses\[torch\]"'):
+    with pytest.raises(UnavailableError, match=r'pip install "\.\[torch\]"'):
         check_agreement(al.DiceLoss(), example(), frameworks=["torch"])
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from array_losses.cli.extras import require
-from array_losses.cli.values import positive, seconds
+from array_losses.cli.files import saving, try_to_write
+from array_losses.cli.problems import CommandError, require
+from array_losses.cli.terminal import displayable
+from array_losses.cli.values import seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--threads",
         nargs="+",
-        type=positive,
+        type=whole(1, 1024),
         metavar="N",
         help="of the parts time and compiled; default: all cores, and 1 too for the part time",
     )
@@ -110,19 +111,32 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.output_dir
     path = folder / "bench.json"
     if arguments.report and not path.is_file():
-        print(f"array-losses bench: there is no {path}", file=sys.stderr)
-        return 2
-    folder.mkdir(parents=True, exist_ok=True)
+        msg = f"there is no {path}"
+        raise CommandError(msg)
+    with saving(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try_to_write(path)
     kept = (arguments.report or arguments.add) and path.is_file()
-    results = Results.read(path) if kept else Results()
+    results = _earlier(path) if kept else Results()
     if not arguments.report:
         results.about = about_this_machine()
         _measure(arguments, results, path)
-    write_tables(results, folder)
-    draw(results, folder)
     show_summary(_console(), results)
-    print(f"Written: {folder}")
+    with saving(folder):
+        write_tables(results, folder)
+        draw(results, folder)
+    print(f"Written: {displayable(str(folder))}")
     return 0
+
+
+def _earlier(path: Path) -> Results:
+    from array_losses.cli.bench_results import Results
+
+    try:
+        return Results.read(path)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        msg = f"{path} is not as `bench` writes it ({type(error).__name__}: {error})"
+        raise CommandError(msg) from error
 
 
 def _console() -> Any:

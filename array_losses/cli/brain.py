@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from array_losses.cli.images import SLICES, Scene, axial_slices, hold_out
+from array_losses.cli.images import SLICES, Scene, hold_out
+from array_losses.cli.readers import axial_slices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ def brain_scene(seed: int) -> Scene:
         heights=(places / (len(labels) - 1)).astype(np.float32),
         class_names=_CLASS_NAMES,
         split=split,
+        keys=tuple(map(str, range(len(_CLASS_NAMES)))),
     )
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 import re
+import reprlib
 import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from array_losses.cli.extras import require
-from array_losses.cli.values import at_least_0, positive, writable
+from array_losses.cli.files import saving, writable
+from array_losses.cli.problems import CommandError, require
+from array_losses.cli.terminal import displayable
+from array_losses.cli.values import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     import array_losses as al
     from array_losses.cli.compare_report import Comparison
     from array_losses.cli.images import Scene
+    from array_losses.cli.masks import Key
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,9 +37,15 @@ _LOSSES = {
 _SHORT = {"ce": "CE", "lovasz": "Lovász", "hinge": "hinge"}  # in sums
 _DEFAULT = (*_LOSSES, "ce+dice", "focal+dice", "ce+lovasz", "ce+0.5*hinge")
 _TERM = re.compile(r"(?:([0-9]*\.?[0-9]+)\*)?([a-z]+)")
+_LEAST_WEIGHT = 1e-6  # beyond, and beyond its inverse, float32 gives out
+_LONGEST_NAME = 24  # of a class: columns of a table, and lines of a legend
 _PACKAGES = ("numpy", "scipy", "matplotlib", "rich")
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
-_READERS = {".nii": "nibabel", ".gz": "nibabel", ".png": "PIL", ".tif": "tifffile"}
+_READERS = {
+    **dict.fromkeys((".nii", ".gz"), "nibabel"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "PIL"),
+    **dict.fromkeys((".tif", ".tiff"), "tifffile"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +59,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "status: 0, or 2 if something cannot be read or is not installed."
     )
     parser.add_argument(
-        "image", nargs="?", type=Path, metavar="IMAGE", help="PNG, TIFF, NPY or NIfTI; 2-D or 3-D"
+        "image",
+        nargs="?",
+        type=Path,
+        metavar="IMAGE",
+        help="PNG, JPEG, TIFF, NPY or NIfTI; 2-D or 3-D",
     )
     parser.add_argument(
-        "mask", nargs="?", type=Path, metavar="MASK", help="integer labels, shaped like the image"
+        "mask",
+        nargs="?",
+        type=Path,
+        metavar="MASK",
+        help="integer labels, or colours, shaped like the image; not JPEG",
+    )
+    parser.add_argument(
+        "--classes",
+        type=_classes,
+        metavar="TABLE",
+        help="the classes of MASK in their order, with commas or line ends between them, named or "
+        "not: 0=background,7=tumour or '#000000=background,#ff0000=tumour'; default: all labels "
+        "or colours of MASK",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=_ignored,
+        default=(),
+        metavar="NAMES",
+        help="labels or colours of MASK whose pixels are left out, with commas between them, such "
+        "as 255 or '#ffffff'; others means all that are not among --classes",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -74,20 +106,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cpu", "cuda"), help="default: the first the framework has"
     )
     training.add_argument(
-        "--steps", type=positive, default=300, help="for each loss; default: %(default)s"
+        "--steps", type=whole(1, 1_000_000), default=300, help="for each loss; default: %(default)s"
     )
     training.add_argument(
         "--seed",
-        type=at_least_0,
+        type=whole(0, 2**64 - 1),
         default=0,
         help="of the noise and the batches; default: %(default)s",
-    )
-    training.add_argument(
-        "--ignore",
-        type=_labels,
-        default=[],
-        metavar="LABELS",
-        help="labels of MASK whose pixels are left out, with commas between them",
     )
     output = parser.add_argument_group("what to write")
     output.add_argument(
@@ -103,24 +128,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the table, write the picture, and return the exit status."""
+    _use_one_blas_thread()
+    _keep_inputs(arguments)
     for package in _PACKAGES:
         require(package, "compare")
     _require_readers(arguments)
-    from array_losses.cli.images import ImageError
     from array_losses.testing.framework import UnavailableError
 
     try:
         comparison = _compare(arguments)
-    except (ImageError, UnavailableError) as error:
-        print(f"array-losses compare: {error}", file=sys.stderr)
-        return 2
+    except UnavailableError as error:
+        raise CommandError(str(error)) from error
     _write(comparison, arguments)
     return 0
+
+
+def _use_one_blas_thread() -> None:
+    """Ask NumPy, if it is not loaded yet, to multiply matrices in one thread.
+
+    Those of the model are small, and threads of OpenBLAS wait by spinning: beside another process
+    a step took 24 ms for 4.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _keep_inputs(arguments: argparse.Namespace) -> None:
+    """Refuse to write over a file that is read, or to write two things into one file."""
+    taken = {
+        path.resolve(): name
+        for name, path in (("IMAGE", arguments.image), ("MASK", arguments.mask))
+        if path is not None
+    }
+    for name in ("output", "json"):
+        path = getattr(arguments, name)
+        if path is not None and taken.setdefault(path.resolve(), f"--{name}") != f"--{name}":
+            msg = f"--{name} would write over {taken[path.resolve()]}, {path}"
+            raise CommandError(msg)
 
 
 def _compare(arguments: argparse.Namespace) -> Comparison:
     from array_losses.cli.classifier import Classifier
     from array_losses.cli.compare_report import Comparison
+    from array_losses.cli.progress import progress
     from array_losses.testing.framework import UnavailableError, named
 
     start = time.perf_counter()
@@ -129,9 +179,11 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
     if device not in framework.devices:
         msg = f"{framework.name} {framework.version} finds no {device} here"
         raise UnavailableError(msg)
-    with _progress(len(arguments.losses) * arguments.steps) as show:
+    with progress("compare", "steps", len(arguments.losses) * arguments.steps) as show:
         show("reading the data", 0)
         scene = _scene(arguments)
+        for note in scene.notes:
+            print(f"array-losses compare: {displayable(note)}", file=sys.stderr)
         show("computing features", 0)
         classifier = Classifier(scene, framework, device, arguments.seed)
         runs = []
@@ -148,7 +200,7 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
 
 
 def _scene(arguments: argparse.Namespace) -> Scene:
-    from array_losses.cli.images import ImageError, read_scene
+    from array_losses.cli.images import read_scene
 
     if arguments.image is None:
         from array_losses.cli.brain import brain_scene
@@ -156,15 +208,17 @@ def _scene(arguments: argparse.Namespace) -> Scene:
         return brain_scene(arguments.seed)
     if arguments.mask is None:
         msg = "IMAGE and MASK go together, only one of them was given"
-        raise ImageError(msg)
-    return read_scene(arguments.image, arguments.mask, ignore=arguments.ignore)
+        raise CommandError(msg)
+    return read_scene(
+        arguments.image, arguments.mask, classes=arguments.classes, ignore=arguments.ignore
+    )
 
 
 def _require_readers(arguments: argparse.Namespace) -> None:
     if arguments.image is None:
         require("nilearn", "compare")
     for path in (arguments.image, arguments.mask):
-        suffix = "" if path is None else path.suffix.lower().replace(".tiff", ".tif")
+        suffix = "" if path is None else path.suffix.lower()
         if suffix in _READERS:
             require(_READERS[suffix], "compare")
 
@@ -196,10 +250,20 @@ def _loss(text: str) -> tuple[str, al.Loss]:
 
 def _parsed(term: str) -> tuple[float, str]:
     match = _TERM.fullmatch(term)
-    if match is None or match[2] not in _LOSSES or float(match[1] or 1) == 0:
-        msg = f"{term!r} is no loss: expected {', '.join(_LOSSES)}, or sums like ce+0.5*hinge"
+    if match is None or match[2] not in _LOSSES:
+        msg = (
+            f"{reprlib.repr(term)} is no loss: expected {', '.join(_LOSSES)}, or sums like "
+            "ce+0.5*hinge"
+        )
         raise argparse.ArgumentTypeError(msg)
-    return float(match[1] or 1), match[2]
+    weight = float(match[1] or 1)
+    if not _LEAST_WEIGHT <= weight <= 1 / _LEAST_WEIGHT:
+        msg = (
+            f"a weight must be from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
+            f"got {reprlib.repr(term)}"
+        )
+        raise argparse.ArgumentTypeError(msg)
+    return weight, match[2]
 
 
 def _losses(text: str) -> list[str]:
@@ -210,62 +274,56 @@ def _losses(text: str) -> list[str]:
     return list(dict.fromkeys(expressions))
 
 
-def _labels(text: str) -> list[int]:
-    try:
-        return [int(label) for label in text.split(",")]
-    except ValueError:
-        msg = f"expected integers with commas between them, got {text!r}"
-        raise argparse.ArgumentTypeError(msg) from None
+def _classes(text: str) -> dict[Key, str]:
+    """Read a table such as ``0=background,7=tumour``, with names or without."""
+    classes: dict[Key, str] = {}
+    for entry in re.split(r"[,\n]", text.strip()):
+        key, equals, name = (displayable(part.strip()) for part in entry.partition("="))
+        if equals and not 0 < len(name) <= _LONGEST_NAME:
+            msg = f"a name has 1 to {_LONGEST_NAME} characters, got {reprlib.repr(entry)}"
+            raise argparse.ArgumentTypeError(msg)
+        if _key(key) in classes or (name and name in classes.values()):
+            msg = f"each class and each name is given once, {reprlib.repr(entry)} comes again"
+            raise argparse.ArgumentTypeError(msg)
+        classes[_key(key)] = name
+    return classes
+
+
+def _ignored(text: str) -> tuple[Key, ...]:
+    return tuple(
+        one if one == "others" else _key(one) for one in re.split(r"\s*,\s*", text.strip())
+    )
+
+
+def _key(text: str) -> Key:
+    """Return a label or colour as `array_losses.cli.masks` writes it."""
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        return text.lower()
+    if re.fullmatch(r"-?[0-9]{1,20}", text):
+        return str(int(text))
+    msg = f"expected a label such as 7, or a colour such as '#ff8000', got {reprlib.repr(text)}"
+    raise argparse.ArgumentTypeError(msg)
 
 
 def _picture(text: str) -> Path:
-    path = writable(text)
-    if path.suffix.lower() not in _PICTURES:
+    if Path(text).suffix.lower() not in _PICTURES:
         msg = f"expected a file name that ends in {', '.join(_PICTURES)}, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
-    return path
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Draw a progress bar on stderr, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("of about"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("", total=total)
-
-        def show(what: str, steps: int) -> None:
-            progress.update(task, advance=steps, description=what)
-
-        yield show
+    return writable(text)
 
 
 def _write(comparison: Comparison, arguments: argparse.Namespace) -> None:
     from array_losses.cli import compare_report
     from array_losses.cli.figures import draw
 
-    draw(comparison, arguments.output)
     if arguments.markdown:
         print(compare_report.markdown(comparison))
     else:
         compare_report.show(comparison)
-        print(f"Picture: {arguments.output}")
     if arguments.json is not None:
-        arguments.json.write_text(compare_report.as_json(comparison), encoding="utf-8")
+        with saving(arguments.json):
+            arguments.json.write_text(compare_report.as_json(comparison), encoding="utf-8")
+    with saving(arguments.output):
+        draw(comparison, arguments.output)
+    if not arguments.markdown:
+        print(f"Picture: {displayable(str(arguments.output))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import array_losses
 from array_losses.cli.classifier import BATCH, RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from array_losses.cli.classifier import Run
     from array_losses.cli.images import Scene
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "as_json", "markdown", "show"]
 
 _FILE_WIDTH = 120  # of a table that is not for a terminal
+_FEW_CLASSES = 16  # so many are columns of the table; more are rows of a second one
+_LEGEND = (
+    "Scores in %, of held-out pixels; * the best. ms per call: the loss with its gradient on one "
+    "batch, the fastest call of the second half."
+)
+_NAME = 30  # characters of a loss: longer sums are folded
+_NUMBER = 6  # characters of a number with its mark
+_HEADING = 9  # characters of a line of the second table's headings
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,10 @@ class Comparison:
         best_rare = max(self.runs, key=lambda run: run.iou[rarest])
         worst_rare = min(self.runs, key=lambda run: run.iou[rarest])
         sizes = scene.class_sizes(held_out=True)
-        share = sizes[rarest] / sizes.sum()
+        fraction = sizes[rarest] / sizes.sum()
         name = scene.class_names[rarest]
         rare = (
-            f"Highest IoU of the rarest class, {name} ({_percent(share)} % of the pixels): "
+            f"Highest IoU of the rarest class, {name} ({_percent(fraction)} % of the pixels): "
             f"{best_rare.name} ({_percent(best_rare.iou[rarest])} %; lowest: "
             f"{worst_rare.name}, {_percent(worst_rare.iou[rarest])} %)."
         )
@@ -79,26 +88,53 @@ class _Column:
 
 
 def show(comparison: Comparison) -> None:
-    """Print the table to stdout; to a narrow terminal in parts."""
+    """Print the tables to stdout; to a narrow terminal in parts."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_FILE_WIDTH)
     for columns in _fitting(comparison, console.width):
-        console.print(_table(comparison, columns))
-    for sentence in ("Scores in %, of held-out pixels; * the best.", *comparison.summary()):
+        console.print(_table(comparison, columns, console.width))
+    if _has_class_table(comparison):
+        for table in _class_tables(comparison, console.width):
+            console.print(table)
+    for sentence in (_LEGEND, *comparison.summary()):
         console.print(Text(sentence))
 
 
 def markdown(comparison: Comparison) -> str:
-    """Return the table and the sentences as Markdown."""
+    """Return the tables and the sentences as Markdown."""
     columns = [column for group in _columns(comparison) for column in group]
-    headings = " | ".join(" ".join(column.heading).strip() for column in columns)
-    lines = [f"| Loss | {headings} |", "|---|" + "---:|" * len(columns)]
+    head = ["Loss", *(" ".join(column.heading).strip() for column in columns)]
     cells = zip(*(column.cells(comparison.runs) for column in columns), strict=True)
-    for run, row in zip(comparison.runs, cells, strict=True):
-        numbers = " | ".join(f"**{text}**" if best else text for text, best in row)
-        lines.append(f"| {run.name} | {numbers} |")
-    return "\n".join([*lines, "", *(f"* {sentence}" for sentence in comparison.summary())])
+    rows = [
+        [run.name, *(_bold(text, best=best) for text, best in row)]
+        for run, row in zip(comparison.runs, cells, strict=True)
+    ]
+    tables = [_markdown_table(head, rows, left=1)]
+    if _has_class_table(comparison):
+        texts, scores = _class_columns(comparison), _class_scores(comparison)
+        head = [*(heading for heading, _ in texts), *(f"{run.name} IoU" for run, _ in scores)]
+        rows = [
+            [
+                *(column[index] for _, column in texts),
+                *(_bold(text, best=best) for text, best in (cells[index] for _, cells in scores)),
+            ]
+            for index in range(comparison.scene.num_classes)
+        ]
+        tables.append(_markdown_table(head, rows, left=len(texts) - 1))
+    return "\n\n".join([*tables, "\n".join(f"* {one}" for one in comparison.summary())])
+
+
+def _markdown_table(head: list[str], rows: list[list[str]], left: int) -> str:
+    """Return a table whose first columns are texts, the others numbers."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    lines.insert(1, rule)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bold(text: str, *, best: bool) -> str:
+    return f"**{text}**" if best else text
 
 
 def as_json(comparison: Comparison) -> str:
@@ -114,6 +150,7 @@ def as_json(comparison: Comparison) -> str:
         "batch": BATCH,
         "rate": RATE,
         "seconds": comparison.seconds,
+        "classes": dict(zip(scene.class_names, scene.keys, strict=True)),
         "held_out_pixels": dict(zip(scene.class_names, sizes, strict=True)),
         "losses": [
             {
@@ -123,7 +160,7 @@ def as_json(comparison: Comparison) -> str:
                 "iou": dict(zip(scene.class_names, run.iou, strict=True)),
                 "mean_iou": run.mean_iou,
                 "accuracy": run.accuracy,
-                "ms_per_step": run.milliseconds,
+                "ms_per_call": run.milliseconds,
                 "curve": {"steps": run.steps, "mean_iou": run.curve},
             }
             for run in comparison.runs
@@ -142,12 +179,13 @@ def _columns(comparison: Comparison) -> tuple[list[_Column], ...]:
     def score(heading: tuple[str, str], value: Callable[[Run], float]) -> _Column:
         return _Column(heading, value, _percent, max)
 
+    names = names if len(names) <= _FEW_CLASSES else ()
     dice = [score((name, "Dice"), of_class("dice", index)) for index, name in enumerate(names)]
     iou = [score((name, "IoU"), of_class("iou", index)) for index, name in enumerate(names)]
     rest = [
         score(("mean", "IoU"), lambda run: run.mean_iou),
         score(("pixel", "acc."), lambda run: run.accuracy),
-        _Column(("ms a", "step"), lambda run: run.milliseconds, "{:.1f}".format, min),
+        _Column(("ms per", "call"), lambda run: run.milliseconds, "{:.1f}".format, min),
     ]
     # What different losses say of themselves has no best.
     loss = _Column(("loss at", "the end"), lambda run: run.loss, "{:.4f}".format, None)
@@ -159,7 +197,7 @@ def _fitting(comparison: Comparison, width: int) -> list[list[_Column]]:
     groups = _columns(comparison)
     whole = [column for group in groups for column in group]
     widths = {column.heading: column.width(comparison.runs) for column in whole}
-    room = width - max(len(run.name) for run in comparison.runs) - 2  # the edges
+    room = width - _name_width(comparison.runs, width) - 2  # the edges
     if sum(widths.values()) <= room:
         return [whole]
     tables: list[list[_Column]] = []
@@ -174,20 +212,98 @@ def _fitting(comparison: Comparison, width: int) -> list[list[_Column]]:
     return tables
 
 
-def _table(comparison: Comparison, columns: Sequence[_Column]) -> Table:
+def _name_width(runs: Sequence[Run], width: int) -> int:
+    """Return how wide the column of the losses is: the names of long sums are folded."""
+    return min(max(len(run.name) for run in runs), _NAME, width // 2)
+
+
+def _table(comparison: Comparison, columns: Sequence[_Column], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("Loss\n", no_wrap=True)
+    table.add_column("Loss\n", max_width=_name_width(comparison.runs, width))
     for column in columns:
-        table.add_column("\n".join(column.heading), justify="right", no_wrap=True)
+        table.add_column(Text("\n".join(column.heading)), justify="right", no_wrap=True)
     cells = zip(*(column.cells(comparison.runs) for column in columns), strict=True)
     for run, row in zip(comparison.runs, cells, strict=True):
-        table.add_row(run.name, *(_marked(text, best=best) for text, best in row))
+        table.add_row(run.name, *(_marked(*cell) for cell in row))
     return table
 
 
-def _marked(text: str, *, best: bool) -> Text:
+def _has_class_table(comparison: Comparison) -> bool:
+    """Return whether the classes need a table: they are colours, or too many for columns."""
+    return comparison.scene.coloured or _many_classes(comparison)
+
+
+def _many_classes(comparison: Comparison) -> bool:
+    return comparison.scene.num_classes > _FEW_CLASSES
+
+
+def _class_columns(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return heading and texts of the columns that say what the classes are."""
+    scene = comparison.scene
+    sizes = scene.class_sizes(held_out=True)
+    columns = [("Class", list(scene.class_names))]
+    if scene.coloured and scene.class_names != scene.keys:
+        columns.append(("Colour", list(scene.keys)))
+    return [*columns, ("% of pixels", [f"{100 * size / sizes.sum():.2f}" for size in sizes])]
+
+
+def _class_scores(comparison: Comparison) -> list[tuple[Run, list[tuple[str, bool]]]]:
+    """Return each loss with the IoU of the classes, if the first table has no place for them."""
+    if not _many_classes(comparison):
+        return []
+    best = [
+        _percent(max(scores)) for scores in zip(*(run.iou for run in comparison.runs), strict=True)
+    ]
+    texts = [[_percent(score) for score in run.iou] for run in comparison.runs]
+    return [
+        (run, [(text, text == top) for text, top in zip(column, best, strict=True)])
+        for run, column in zip(comparison.runs, texts, strict=True)
+    ]
+
+
+def _class_tables(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Yield the table of the classes, in parts if it is too wide."""
+    columns, scores = _class_columns(comparison), _class_scores(comparison)
+    headings = [textwrap.wrap(run.name, _HEADING) for run, _ in scores]
+    room = width - 8 - sum(1 + max(map(len, texts)) for _, texts in columns)
+    parts: list[list[int]] = [[]]
+    left = room
+    for place, lines in enumerate(headings):
+        needed = max(_NUMBER, *map(len, lines)) + 1
+        if needed > left and parts[-1]:
+            parts.append([])
+            left = room
+        parts[-1].append(place)
+        left -= needed
+    for part in parts:
+        chosen = [("\n".join(headings[place]), scores[place][1]) for place in part]
+        yield _class_table(comparison.scene, columns, chosen)
+
+
+def _class_table(
+    scene: Scene,
+    columns: list[tuple[str, list[str]]],
+    scores: list[tuple[str, list[tuple[str, bool]]]],
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    for heading, _ in columns:
+        right = heading.startswith("%")
+        table.add_column(heading.replace("of ", "of\n"), justify="right" if right else "left")
+    for heading, _ in scores:
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    for index, key in enumerate(scene.keys):
+        name, *others = (texts[index] for _, texts in columns)
+        swatch: list[str | tuple[str, str]] = []
+        if scene.coloured:
+            swatch = [("  ", f"on {key}"), " "]
+        cells = (_marked(*cells[index]) for _, cells in scores)
+        table.add_row(Text.assemble(*swatch, name), *others, *cells)
+    return table
+
+
+def _marked(text: str, best: bool) -> Text:
     return Text(f"{text}*", style="bold green") if best else Text(f"{text} ")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"

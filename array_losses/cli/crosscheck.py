@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from array_losses.cli.extras import require
-from array_losses.cli.values import writable
+from array_losses.cli.files import saving, writable
+from array_losses.cli.problems import CommandError, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from array_losses.cli.crosscheck_report import Report
     from array_losses.testing.option_sets import OptionSet
@@ -69,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         losses = _known_losses(arguments.losses)
         places = find_places(arguments.frameworks, arguments.devices, arguments.dtypes)
     except UnavailableError as error:
-        print(f"array-losses crosscheck: {error}", file=sys.stderr)
-        return 2
+        raise CommandError(str(error)) from error
     report = _check(losses, places)
     _write(report, arguments)
     return 0 if report.agrees else 1
@@ -89,6 +87,7 @@ def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
 
 def _check(losses: tuple[str, ...], places: Sequence[Place]) -> Report:
     from array_losses.cli.crosscheck_report import Checked, Report
+    from array_losses.cli.progress import progress
     from array_losses.testing.agreement import Limits
     from array_losses.testing.eps import HALF
     from array_losses.testing.judge import agreement_at
@@ -97,11 +96,15 @@ def _check(losses: tuple[str, ...], places: Sequence[Place]) -> Report:
     limits = Limits()
     checked: list[Checked] = []
     start = time.perf_counter()
-    for one in _tracked(option_sets(losses)):
-        here = [place for place in places if one.half or place.dtype not in HALF]
-        _compile(one, here)
-        rows = agreement_at(here, one.function, one.inputs, limits)
-        checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
+    sets = option_sets(losses)
+    with progress("crosscheck", "option sets", len(sets)) as show:
+        for one in sets:
+            show(one.loss, 0)
+            here = [place for place in places if one.half or place.dtype not in HALF]
+            _compile(one, here)
+            rows = agreement_at(here, one.function, one.inputs, limits)
+            checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
+            show(one.loss, 1)
     versions = {place.framework.name: place.framework.version for place in places}
     return Report(checked, versions, limits, time.perf_counter() - start)
 
@@ -118,28 +121,6 @@ def _compile(one: OptionSet, places: Sequence[Place]) -> None:
         pool.map(first_call, [place for place in places if place.framework.compiles])
 
 
-def _tracked(sets: Sequence[OptionSet]) -> Iterator[OptionSet]:
-    """Yield the sets, with a progress bar on stderr if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task("", total=len(sets))
-        for one in sets:
-            progress.update(task, description=one.loss)
-            yield one
-            progress.advance(task)
-
-
 def _write(report: Report, arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
@@ -151,4 +132,5 @@ def _write(report: Report, arguments: argparse.Namespace) -> None:
         console = Console(highlight=False)
         crosscheck_report.draw(console, report, all_rows=arguments.all_rows)
     if arguments.json is not None:
-        arguments.json.write_text(crosscheck_report.as_json(report), encoding="utf-8")
+        with saving(arguments.json):
+            arguments.json.write_text(crosscheck_report.as_json(report), encoding="utf-8")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.colors import to_rgb
+from matplotlib.colors import hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from array_losses.cli.images import IGNORED
+from array_losses.cli.masks import IGNORED
 from array_losses.cli.style import FAINT, STYLE
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 # The first four suit the brain: background, the rare class in the most striking colour, two calm
-# ones. At most 16 classes are compared.
+# ones. More than 16 classes go on with hues.
 _CLASS_COLOURS = (
     *("#1b1f27", "#f5a623", "#4f8fc0", "#dfe7ee", "#c8553d", "#6aa56a", "#8e6bb0", "#d98cb3"),
     *("#b59b7a", "#3fb0ac", "#9aa83a", "#7a4b3a", "#4f5fa8", "#e07b39", "#8f969e", "#c23b75"),
@@ -38,7 +40,9 @@ _LINE_COLOURS = (
     *("#1d4e79", "#5b3a86", "#8f1d3f", "#7d4a0c"),
 )
 _UNCOLOURED = "#9aa0a8"  # pixels without a label
-_WIDTH, _HEADER, _CHARTS = 16.0, 0.75, 4.8  # inches
+_WIDTH, _HEADER, _CHARTS, _SIDE = 16.0, 0.75, 4.8, 4.5  # inches; the last of a panel, at most
+_LEGEND_ROW, _LEGEND_ROWS = 0.28, 3  # inches, and how many at most
+_LONGEST_TITLE = 90  # characters
 _MARGIN = 4  # pixels around what is shown
 
 
@@ -49,12 +53,16 @@ def draw(comparison: Comparison, path: Path) -> None:
     rows = 1 if len(runs) <= 3 else 2
     columns = 2 // rows + math.ceil(len(runs) / rows)
     height, width = scene.labels[scene.shown][window].shape
-    side = min((_WIDTH - 0.4) / columns, 4.5)
+    side = min((_WIDTH - 0.4) / columns, _SIDE)
     panels = rows * (side * min(height / width, 1.4) + 0.4)
-    with rc_context(STYLE):
-        figure: Any = Figure(figsize=(_WIDTH, _HEADER + panels + _CHARTS), dpi=110)
-        parts = figure.subfigures(3, 1, height_ratios=[_HEADER, panels, _CHARTS])
-        _draw_header(parts[0], scene)
+    legend = _Legend.of(scene)
+    header = _HEADER + legend.height
+    # A `$` in a file's name is no formula, and what a font lacks is no reason for a warning.
+    with rc_context({**STYLE, "text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure: Any = Figure(figsize=(_WIDTH, header + panels + _CHARTS), dpi=110)
+        parts = figure.subfigures(3, 1, height_ratios=[header, panels, _CHARTS])
+        _draw_header(parts[0], scene, legend, header)
         _draw_panels(parts[1], comparison, window, rows, columns)
         left, right = parts[2].subfigures(1, 2, width_ratios=[1.25, 1])
         _draw_curves(left, runs)
@@ -72,26 +80,78 @@ def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
     )
 
 
-def _draw_header(figure: Any, scene: Scene) -> None:
+@dataclass(frozen=True)
+class _Legend:
+    """Which classes are named, in how many columns, and the height of their rows below the title.
+
+    Without rows the legend stands beside the title.
+    """
+
+    classes: list[int]
+    columns: int
+    height: float
+
+    @classmethod
+    def of(cls, scene: Scene) -> _Legend:
+        """Name all classes, or those with the most pixels in the slice that is shown."""
+        entry = 0.55 + 0.1 * max(map(len, scene.class_names))  # inches
+        count = scene.num_classes
+        title = 0.8 + 0.13 * len(scene.title)
+        if title + count * entry < _WIDTH:
+            return cls(list(range(count)), count, 0.0)
+        columns = int((_WIDTH - 0.4) / entry)
+        rows = min(math.ceil(count / columns), _LEGEND_ROWS)
+        most = rows * columns - (count > rows * columns)  # a place for "and 9 more"
+        labels = scene.labels[scene.shown]
+        sizes = np.bincount(labels[labels != IGNORED], minlength=count)
+        largest = np.argsort(-sizes, kind="stable")[:most]
+        return cls(sorted(largest.tolist()), columns, _LEGEND_ROW * rows)
+
+
+def _draw_header(figure: Any, scene: Scene, legend: _Legend, height: float) -> None:
     """Write what is shown, and which colour is which class."""
     note = "" if scene.held_out[scene.shown].all() else " (in the image, the others are paler)"
     text = f"{scene.split}{note}; what each loss led to, and its mean IoU in %"
-    figure.text(0.012, 0.82, scene.title, fontsize=15, fontweight="bold", va="top")
-    figure.text(0.012, 0.26, text, va="center", color="#5a616b")
-    handles = [
-        Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec=FAINT, mew=0.6, label=name)
-        for name, colour in zip(scene.class_names, _CLASS_COLOURS, strict=False)
-    ]
+    title = _shortened(scene.title, _LONGEST_TITLE)
+    figure.text(0.012, 1 - 0.13 / height, title, fontsize=15, fontweight="bold", va="top")
+    figure.text(0.012, 1 - 0.55 / height, text, va="center", color="#5a616b")
+    colours = _class_colours(scene)
+    handles = [_square(colours[index], scene.class_names[index]) for index in legend.classes]
+    left_out = scene.num_classes - len(handles)
+    if left_out:
+        handles.append(Line2D([], [], ls="", label=f"and {left_out} more"))
     figure.legend(
         handles=handles,
-        loc="upper right",
-        bbox_to_anchor=(0.988, 0.95),
-        ncols=min(len(handles), 8),
+        loc="lower left" if legend.height else "upper right",
+        bbox_to_anchor=(0.004, 0.0) if legend.height else (0.988, 0.95),
+        ncols=legend.columns,
         frameon=False,
         fontsize=11,
         handletextpad=0.2,
         columnspacing=1.2,
+        borderaxespad=0.2,
     )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _square(colour: str, name: str) -> Line2D:
+    return Line2D([], [], marker="s", ls="", ms=11, mfc=colour, mec=FAINT, mew=0.6, label=name)
+
+
+def _class_colours(scene: Scene) -> list[str]:
+    """Return the colours that the mask has itself, or as many of ours as there are classes."""
+    if scene.coloured:
+        return list(scene.keys)
+    hues = (
+        to_hex(
+            hsv_to_rgb((0.618 * index % 1, (0.45, 0.9, 0.65)[index % 3], (0.95, 0.6)[index % 2]))
+        )
+        for index in range(scene.num_classes - len(_CLASS_COLOURS))
+    )
+    return [*_CLASS_COLOURS[: scene.num_classes], *hues]
 
 
 def _draw_panels(
@@ -105,14 +165,16 @@ def _draw_panels(
     for axis in axes.flat:
         axis.set_axis_off()
         axis.set_anchor("N")
+    letters = int((min(_WIDTH / columns, _SIDE) - 0.6) / 0.09)  # of a title, beside the mean IoU
     image, truth = axes[:, : 2 // rows].flat
     image.imshow(_as_picture(scene)[window], interpolation="nearest")
     image.set_title("Image", fontweight="bold")
-    truth.imshow(_coloured(scene.labels[scene.shown])[window], interpolation="nearest")
+    colours = _class_colours(scene)
+    truth.imshow(_coloured(scene.labels[scene.shown], colours)[window], interpolation="nearest")
     truth.set_title("Truth", fontweight="bold")
     for axis, run in zip(axes[:, 2 // rows :].flat, comparison.runs, strict=False):
-        axis.imshow(_coloured(run.picture)[window], interpolation="nearest")
-        axis.set_title(run.name)
+        axis.imshow(_coloured(run.picture, colours)[window], interpolation="nearest")
+        axis.set_title(_shortened(run.name, letters))
         axis.set_title(f"{100 * run.mean_iou:.1f}", loc="right", fontsize=9.5, color="#5a616b")
 
 
@@ -127,9 +189,9 @@ def _as_picture(scene: Scene) -> NDArray[np.floating[Any]]:
     return picture if held_out.all() else np.where(held_out[..., None], picture, 0.5 + picture / 2)
 
 
-def _coloured(classes: Any) -> NDArray[np.floating[Any]]:
-    colours = np.asarray([to_rgb(colour) for colour in (*_CLASS_COLOURS, _UNCOLOURED)])
-    return colours[np.minimum(classes, len(_CLASS_COLOURS))]
+def _coloured(classes: Any, colours: Sequence[str]) -> NDArray[np.floating[Any]]:
+    rgb = np.asarray([to_rgb(colour) for colour in (*colours, _UNCOLOURED)])
+    return rgb[np.minimum(classes, len(colours))]
 
 
 def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
@@ -146,16 +208,16 @@ def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
     last = max(runs[0].steps[-1], 2)
     axis.set_xlim(1, last)
     axis.set_xlabel("step")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     places = _spread(ends, 0.052 * (high - low))
     for run, curve, place, colour, dashes in zip(runs, curves, places, *_lines(runs), strict=True):
         axis.plot(run.steps, curve, color=colour, lw=1.8, ls=dashes)
         axis.annotate(
-            f"{run.name}  {curve[-1]:.1f}",
+            f"{_shortened(run.name, 18)}  {curve[-1]:.1f}",
             (last, curve[-1]),
-            (1.05 * last, place),
+            (last + 0.05 * (last - 1), place),
             color=colour,
             va="center",
             fontsize=9.5,
@@ -201,7 +263,7 @@ def _draw_scores(figure: Any, comparison: Comparison) -> None:
     axis = figure.subplots()
     axis.set_title("IoU of each class (bar: mean; number: lowest)", fontweight="bold", pad=10)
     rows = range(len(runs))
-    axis.set_yticks(rows, [run.name for run in runs])
+    axis.set_yticks(rows, [_shortened(run.name, 17) for run in runs])
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.set_ylim(-0.6, len(runs) - 0.4)
@@ -219,11 +281,18 @@ def _draw_scores(figure: Any, comparison: Comparison) -> None:
             va="center",
             fontsize=8.5,
         )
-    for index, colour in enumerate(_CLASS_COLOURS[: scene.num_classes]):
+    size = 62 if scene.num_classes <= len(_CLASS_COLOURS) else 20
+    for index, colour in enumerate(_class_colours(scene)):
         scores = [100 * run.iou[index] for run in runs]
-        axis.scatter(scores, rows, s=62, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
+        axis.scatter(scores, rows, s=size, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
     lowest = 100 * min(min(run.iou) for run in runs)
     span = max(100 - lowest, 2.0)
-    axis.set_xticks([tick for tick in MaxNLocator(6).tick_values(100 - span, 100) if tick <= 100])
+    axis.set_xticks(
+        [
+            tick
+            for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(100 - span, 100)
+            if tick <= 100
+        ]
+    )
     axis.set_xlim(100 - 1.2 * span, 100 + 0.03 * span)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import array_losses
-from array_losses.cli.extras import MissingExtraError
+from array_losses.cli.problems import CommandError
+from array_losses.cli.terminal import displayable, print_anywhere
+from array_losses.core import plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,28 +38,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 for success, 1 for a negative result, 2 if something is missing. A
-        mistake in the arguments, and ``--help``, raise SystemExit as argparse does.
+        The exit status: 0 for success, 1 for a negative result, 2 for a mistake of the user or
+        something that is missing. A mistake in the arguments, and ``--help``, raise SystemExit as
+        argparse does.
     """
+    print_anywhere()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser(given).parse_args(given)
+    parser = _parser(given)
+    parsed = parser.parse_args(given)
+    if parsed.subcommand is None:
+        # Nothing was asked for and nothing done: a script that lost its arguments must notice.
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        return int(_module(parsed.subcommand).run(parsed))
-    except MissingExtraError as error:
-        print(f"array-losses {parsed.subcommand}: {error}", file=sys.stderr)
+        return _run(parsed)
+    except CommandError as error:
+        print(f"array-losses {parsed.subcommand}: {displayable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
+        plan.current()
+    except ValueError as error:  # of the environment variables
+        raise CommandError(str(error)) from error
+    status = int(_module(parsed.subcommand).run(parsed))
+    sys.stdout.flush()
+    return status
 
 
 def _parser(given: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="array-losses",
         description="Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays.",
+        epilog="`array-losses SUBCOMMAND --help` says what a subcommand does and takes.",
     )
     version = f"array_losses {array_losses.__version__}"
     parser.add_argument("--version", action="version", version=version)
-    subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
     for name, summary in _SUBCOMMANDS.items():
         subparser = subparsers.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."

@@ -1,29 +1,27 @@
-"""What an option of a command may be: whole numbers, numbers, files that can be written."""
+"""What an option of a command may be: whole numbers, numbers of seconds."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
+import reprlib
+from collections.abc import Callable
 
-__all__ = ["at_least_0", "positive", "seconds", "writable"]
-
-
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    return _integer(text, 1)
+__all__ = ["seconds", "whole"]
 
 
-def at_least_0(text: str) -> int:
-    """Return a whole number of at least 0."""
-    return _integer(text, 0)
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return a function, for argparse, that reads a whole number from `lowest` to `highest`."""
 
+    def read(text: str) -> int:
+        digits = text.lstrip("0") or "0"
+        short = text.isdecimal() and len(digits) <= len(str(highest))
+        if not short or not lowest <= int(digits) <= highest:
+            msg = f"expected an integer from {lowest} to {highest}, got {reprlib.repr(text)}"
+            raise argparse.ArgumentTypeError(msg)
+        return int(digits)
 
-def _integer(text: str, lowest: int) -> int:
-    if not text.isdecimal() or int(text) < lowest:
-        msg = f"expected an integer, {lowest} or more, got {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
+    return read
 
 
 def seconds(text: str) -> float:
@@ -33,15 +31,6 @@ def seconds(text: str) -> float:
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        msg = f"expected a number of seconds, 0 or more, got {text!r}"
+        msg = f"expected a number of seconds, 0 or more, got {reprlib.repr(text)}"
         raise argparse.ArgumentTypeError(msg)
     return found
-
-
-def writable(text: str) -> Path:
-    """Return the path of a file in a folder that exists."""
-    path = Path(text)
-    if not path.parent.is_dir():
-        msg = f"the folder {path.parent} does not exist"
-        raise argparse.ArgumentTypeError(msg)
-    return path

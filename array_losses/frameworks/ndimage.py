@@ -27,7 +27,9 @@ def with_transform(x: Array) -> tuple[Array, Callable[..., Array]]:
         import numpy as np
         from scipy import ndimage
     except ModuleNotFoundError as error:
-        msg = f'{error.name} is not installed; run: pip install "array-losses[maps]"'
+        msg = (
+            f'{error.name} is not installed; run, in a clone of array_losses: pip install ".[maps]"'
+        )
         raise ModuleNotFoundError(msg, name=error.name) from error
     host: Any = x.cpu() if is_torch_namespace(xp) else x
     return np.asarray(host), ndimage.distance_transform_edt

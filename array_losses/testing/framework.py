@@ -304,8 +304,8 @@ def named(name: str) -> Framework:
 def _found(kind: type[Framework]) -> Framework:
     if not kind.installed():
         msg = (
-            f'{kind.name} is not installed: pip install "array-losses[{kind.extra}]" '
-            f'(in a clone of the repository: pip install ".[{kind.extra}]")'
+            f"{kind.name} is not installed; run, in a clone of array_losses: "
+            f'pip install ".[{kind.extra}]"'
         )
         raise UnavailableError(msg)
     try:
