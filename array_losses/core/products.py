@@ -31,9 +31,7 @@ def _short_dots(xp: Namespace, x: Array, y: Array) -> Array:
     even = x.shape[2] - rest
     rows = [one[:, :, :even].reshape(*one.shape[:2], pieces, _LONGEST_DOT) for one in (x, y)]
     found = xp.add.reduce(xp.vecdot(*rows), axis=2)
-    if rest:
-        found += xp.vecdot(x[:, :, even:], y[:, :, even:])
-    return found
+    return found + xp.vecdot(x[:, :, even:], y[:, :, even:]) if rest else found
 
 
 @functools.cache
