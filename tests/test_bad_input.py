@@ -646,6 +646,8 @@ def test_what_leaves_out_one_class_at_a_pixel(name, library):
     z, other, t = library.on((logits, other, target), library.dtypes[0])
     with pytest.raises(ValueError, match=says("ignore_index", "multi-hot", "integer")):
         loss(z, t)
+    with pytest.raises(ValueError, match=says("target", "got -1", "multi-hot", "`ignore_index`")):
+        make(name, **options)(z, t)
     t = library.asarray(target.astype(int))
     assert float(loss(z, t)) == float(loss(other, t)) != float(loss(z + other, t))
 

@@ -64,7 +64,14 @@ class Counted:
             self.target = only_probabilities(self.xp, target) if unchecked else target
         self._read_weights(block.pixel_weights)
         if look and not block.hard and view.bounded:
-            check_probabilities(self.xp, self.target, "target", "a 0/255 mask is `mask > 0`")
+            check_probabilities(
+                self.xp,
+                self.target,
+                "target",
+                "a 0/255 mask is `mask > 0`",
+                below="to leave out one class at a pixel, give a multi-hot target of an integer "
+                "dtype that holds `ignore_index` there",
+            )
 
     def harmless(self, logits: Array) -> Array:
         """Return the logits with something finite where nothing counts."""
@@ -188,13 +195,19 @@ def _nan_where(xp: Namespace, bad: Array, dtype: DType) -> Array:
     return xp.where(bad, float("nan"), zero)
 
 
-def check_probabilities(xp: Namespace, x: Array, name: str, hint: str) -> None:
-    """Raise a ValueError for what is far from a probability; resampled ones may be a bit off."""
+def check_probabilities(
+    xp: Namespace, x: Array, name: str, hint: str, *, below: str | None = None
+) -> None:
+    """Raise a ValueError for what is far from a probability; resampled ones may be a bit off.
+
+    `below` is the hint for a number below 0.
+    """
     if 0 in x.shape:
         return
     low, high = float(xp.min(x)), float(xp.max(x))
     if low < -_OVERSHOOT or high > 1.0 + _OVERSHOOT:
         found = low if low < -_OVERSHOOT else high
+        hint = below if below and found < 0.0 else hint
         msg = f"`{name}` must hold probabilities from 0 to 1, got {found:g}; {hint}."
         raise ValueError(msg)
 
