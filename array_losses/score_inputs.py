@@ -175,70 +175,51 @@ def _integers(
         msg = "`num_classes` must be given for integers: the number of classes, got None."
         raise ValueError(msg)
     shape, axis = tuple(prediction.shape), _axis(prediction, class_axis)
-    by_class = axis is not None and shape[axis] == num_classes
-    if by_class and (class_axis != 1 or num_classes == 1):
+    first = axis is not None and shape[axis] == num_classes
+    if first and (class_axis != 1 or num_classes == 1):
         return Reading(True, num_classes)
     _check_no_class_axis(class_axis)
     if num_classes == 1:
         msg = "`num_classes` must be at least 2 for labels, got 1; make masks bool: `mask > 0`."
         raise ValueError(msg)
-    by_class = by_class and _is_multi_hot(prediction, target, num_classes, ignore_index)
-    doubtful = None
-    if len(shape) > 2 and shape[-1] == num_classes:
-        doubtful = _check_last_axis(xp, prediction, target, ignore_index, by_class=by_class)
-    return Reading(by_class, num_classes, doubtful)
-
-
-def _is_multi_hot(
-    prediction: Array, target: Array, num_classes: int, ignore_index: tuple[int, ...]
-) -> bool:
-    """Return whether integers with an axis 1 of `num_classes` are multi-hot, not labels.
-
-    A value other than 0 and 1 tells labels. Where nothing does, four axes and more are multi-hot;
-    with fewer, what is not one-hot may well be labels of an image with as many rows.
-    """
-    several = prediction.ndim > 3
+    last = len(shape) > 2 and shape[-1] == num_classes
+    if not (first or last):
+        return Reading(False, num_classes)
     seen = _inspected(prediction, target)
     if seen is None:
-        if several:
-            return True
-    else:
-        here, (found, truth) = seen
-        counted, binary, one_hot = _look_of(here, found, truth, 1, ignore_index)
-        if not counted or not binary:
-            return False
-        if several or (prediction.ndim == 3 and one_hot):
-            return True
-    msg = (
-        f"`prediction` and `target`, integers of shape {tuple(prediction.shape)} with "
-        f"num_classes={num_classes}, could be labels or have the classes along axis 1: give masks "
-        "of the classes as bool (`prediction > 0`), labels with two axes of length 1 "
-        "(`prediction[:, None, ..., None]`; `target`, `pixel_weights` alike)."
+        if first and len(shape) < 4:
+            raise ValueError(_either(shape, num_classes))
+        doubtful = _doubt(xp, prediction, target, ignore_index, first=first, last=last)
+        return Reading(first, num_classes, doubtful)
+    here, (found, truth) = seen
+    return Reading(
+        _by_values(here, found, truth, num_classes, ignore_index, last=last), num_classes
     )
-    raise ValueError(msg)
 
 
-def _check_last_axis(
+def _by_values(
     xp: Namespace,
     prediction: Array,
     target: Array,
+    num_classes: int,
     ignore_index: tuple[int, ...],
     *,
-    by_class: bool,
-) -> Array | None:
-    """Raise a ValueError for integers that are one-hot along the last axis and are read otherwise.
+    last: bool,
+) -> bool:
+    """Return whether integers with an axis of `num_classes` have their classes along axis 1.
 
-    Where values cannot be inspected, return whether they are.
+    A value other than 0 and 1 tells labels. Of the others, one 1 per pixel tells one-hot. What is
+    left is multi-hot, of three classes or more and with two spatial axes or more; else it may well
+    be labels, of an image with as many rows, and a ValueError says what to give.
     """
-    seen = _inspected(prediction, target)
-    here, (found, truth) = (xp, (prediction, target)) if seen is None else seen
-    counted, _, one_hot = _look_of(here, found, truth, -1, ignore_index)
-    mistaken = counted & one_hot
-    if by_class:
-        mistaken = mistaken & ~_look_of(here, found, truth, 1, ignore_index)[2]
-    if seen is None:
-        return mistaken
-    if mistaken:
+    shape = tuple(prediction.shape)
+    first = shape[1] == num_classes
+    counted, binary, one_hot = _look_of(xp, prediction, target, 1, ignore_index)
+    if not counted or not binary:
+        return False
+    if first and one_hot and len(shape) > 2:
+        return True
+    if last and _look_of(xp, prediction, target, -1, ignore_index)[2]:
         msg = (
             "`prediction` and `target` must hold labels or have the classes along `class_axis`, "
             "got integers that are one-hot along the last axis: give `class_axis=-1`; if they are "
@@ -246,7 +227,41 @@ def _check_last_axis(
             "`target`, `pixel_weights` alike)."
         )
         raise ValueError(msg)
-    return None
+    if first and (len(shape) < 4 or num_classes == 2):
+        raise ValueError(_either(shape, num_classes))
+    return first
+
+
+def _doubt(
+    xp: Namespace,
+    prediction: Array,
+    target: Array,
+    ignore_index: tuple[int, ...],
+    *,
+    first: bool,
+    last: bool,
+) -> Array | None:
+    """Return whether the values would say otherwise: NaN then, where they cannot be inspected.
+
+    With classes along axis 1 (`first`) other values than 0 and 1 are NaN by themselves.
+    """
+    counted, _, one_hot = _look_of(xp, prediction, target, 1, ignore_index)
+    if first and prediction.shape[1] == 2:
+        return counted & ~one_hot
+    if not last:
+        return None
+    mistaken = counted & _look_of(xp, prediction, target, -1, ignore_index)[2]
+    return mistaken & ~one_hot if first else mistaken
+
+
+def _either(shape: tuple[int, ...], num_classes: int) -> str:
+    """Return the message for integers that could be labels or multi-hot."""
+    return (
+        f"`prediction` and `target`, integers of shape {shape} with num_classes={num_classes}, "
+        "could be labels or have the classes along axis 1: give masks of the classes as bool "
+        "(`prediction > 0`), labels with two axes of length 1 (`prediction[:, None, ..., None]`; "
+        "`target`, `pixel_weights` alike)."
+    )
 
 
 def _look_of(

@@ -233,6 +233,11 @@ def test_integers_with_an_axis_of_as_many_classes(score, library):
         assert value(arrays > 0) == pytest.approx(known(*(arrays > 0)), rel=1e-6)
     with pytest.raises(ValueError, match=says("prediction", "one-hot along the last axis", "-1")):
         value(np.moveaxis(hot, 2, -1))
+    volumes = rng.integers(2, size=(2, 3, 2, 4, 5))  # of two slices
+    with pytest.raises(ValueError, match=says("prediction", "could be labels", "as bool")):
+        score(*library.on(volumes), num_classes=2)
+    two = score(*library.on(volumes > 0), num_classes=2)
+    assert float(two) == pytest.approx(known(*(volumes > 0)), rel=1e-6)
 
 
 AMBIGUOUS = {
@@ -358,7 +363,7 @@ def test_under_transforms(torch, jax):
         score(arrays[0], arrays[1], w).backward()
         arrays = [jax.numpy.asarray(x) for x in (p, t, weights)]
         assert float(jax.jit(score)(*arrays)) == pytest.approx(expected, rel=1e-6)
-        slope = jax.grad(score, argnums=2)(*arrays)
+        slope = jax.jit(jax.grad(score, argnums=2))(*arrays)
         np.testing.assert_allclose(w.grad, slope, rtol=1e-5, atol=1e-7)
         assert np.any(w.grad.numpy())
 
@@ -399,6 +404,11 @@ def test_bad_predictions_are_nan_where_values_cannot_be_seen(torch, jax):
         assert np.isnan(float(compiled(*[torch.tensor(array)] * 2)))
     labels = jax.numpy.asarray(labels)
     assert float(jax.jit(as_labels)(labels, labels)) == 1
+    pairs = np.random.default_rng(0).integers(2, size=(2, 2, 3, 4))
+    for two, expected in ((pairs, NAN), (one_hot(pairs[:, 0], 2).astype(int), 1)):
+        array = jax.numpy.asarray(two)
+        found = jax.jit(lambda p, t: al.jaccard_index(p, t, num_classes=2))(array, array)
+        np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match=says("prediction", "could be labels")):
         jax.jit(al.jaccard_index, static_argnames="num_classes")(
             *[jax.numpy.zeros((2, 3, 5), dtype=int)] * 2, num_classes=3
@@ -441,11 +451,11 @@ def test_a_gradient_where_a_class_is_nowhere(torch, jax):
     t = np.array([[0, 1, 0]])
     q = torch.tensor(p, requires_grad=True)
     al.dice_coefficient(q, torch.tensor(t)).backward()
-    slope = jax.grad(al.dice_coefficient)(jax.numpy.asarray(p), jax.numpy.asarray(t))
+    slope = jax.jit(jax.grad(al.dice_coefficient))(jax.numpy.asarray(p), jax.numpy.asarray(t))
     np.testing.assert_allclose(q.grad, slope, rtol=1e-5, atol=1e-6)
     assert not np.any(q.grad[0, 2].numpy())
     nothing = jax.numpy.zeros((1, 2, 3)), jax.numpy.full((1, 3), 255)
     score = jax.value_and_grad(lambda p, t: al.dice_coefficient(p, t, ignore_index=255))
-    value, slope = score(*nothing)
+    value, slope = jax.jit(score)(*nothing)
     assert np.isnan(float(value))
     assert not np.any(slope)
