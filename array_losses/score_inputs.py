@@ -37,7 +37,7 @@ class Reading:
     by_class : whether the prediction has a class axis
     num_classes : 1 for masks without a class axis
     doubtful : 0-D bool array, or None
-        Whether one-hot integers were given as labels, where values cannot be inspected.
+        Whether the values, which cannot be inspected, would say otherwise: then the score is NaN.
     """
 
     by_class: bool
@@ -214,12 +214,12 @@ def _by_values(
     """
     shape = tuple(prediction.shape)
     first = shape[1] == num_classes
-    counted, binary, one_hot = _look_of(xp, prediction, target, 1, ignore_index)
+    counted, binary, one_hot = _evidence(xp, prediction, target, 1, ignore_index)
     if not counted or not binary:
         return False
     if first and one_hot and len(shape) > 2:
         return True
-    if last and _look_of(xp, prediction, target, -1, ignore_index)[2]:
+    if last and _evidence(xp, prediction, target, -1, ignore_index)[2]:
         msg = (
             "`prediction` and `target` must hold labels or have the classes along `class_axis`, "
             "got integers that are one-hot along the last axis: give `class_axis=-1`; if they are "
@@ -245,12 +245,12 @@ def _doubt(
 
     With classes along axis 1 (`first`) other values than 0 and 1 are NaN by themselves.
     """
-    counted, _, one_hot = _look_of(xp, prediction, target, 1, ignore_index)
+    counted, _, one_hot = _evidence(xp, prediction, target, 1, ignore_index)
     if first and prediction.shape[1] == 2:
         return counted & ~one_hot
     if not last:
         return None
-    mistaken = counted & _look_of(xp, prediction, target, -1, ignore_index)[2]
+    mistaken = counted & _evidence(xp, prediction, target, -1, ignore_index)[2]
     return mistaken & ~one_hot if first else mistaken
 
 
@@ -264,7 +264,7 @@ def _either(shape: tuple[int, ...], num_classes: int) -> str:
     )
 
 
-def _look_of(
+def _evidence(
     xp: Namespace, prediction: Array, target: Array, axis: int, ignore_index: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:
     """Return whether anything counts, all that counts is 0 or 1, and each pixel has one 1.
