@@ -34,6 +34,7 @@ class _Made:
     so: Activation | None = None
     hard_view: HardView | None = None
     share: Array | None = None
+    ends: tuple[Array, Array] | None = None
 
 
 class Pixels:
@@ -212,6 +213,29 @@ class Pixels:
         if self._made.share is None:
             self._made.share = xp.astype(self.target, self.dtype, copy=False)
         return self._made.share
+
+    @property
+    def ends(self) -> tuple[Array, Array] | None:
+        """Where a floating target is exactly 0, and where 1; None if a look tells: nowhere.
+
+        There it is as a hard one: what is made of 1 - p keeps its digits, and a kink at p = g has
+        but one side.
+        """
+        if self._made.ends is None:
+            xp, g = self.xp, self.target
+            zero, one = g == 0.0, g == 1.0
+            if self._look and not (xp.any(zero) or xp.any(one)):
+                return None
+            self._made.ends = zero, one
+        return self._made.ends
+
+    def sides(self, p: Array) -> tuple[Array, Array]:
+        """Return where `p` lies below a floating target, and where on it, also as derivative."""
+        below, on = p < self.target, p == self.target
+        if self.ends is None:
+            return below, on
+        zero, one = self.ends
+        return (below | one) & ~zero, on & ~(zero | one)
 
     @property
     def sign(self) -> Array:

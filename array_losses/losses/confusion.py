@@ -26,9 +26,19 @@ def counts(
     elif intersection == "product":
         pieces = (p * g, p * (1.0 - g), pixels.activation.not_p * g)
     else:
-        both = pixels.xp.minimum(p, g)
-        pieces = (both, p - both, g - both)
+        pieces = _l1(pixels)
     return tuple(pixels.sum(piece, per_image=per_image) for piece in pieces)
+
+
+def _l1(pixels: Pixels) -> Totals:
+    """Return the least of p and g, and what p and what g has beyond it."""
+    xp, p, g = pixels.xp, pixels.activation.p, pixels.share
+    both = xp.minimum(p, g)
+    if pixels.ends is None:
+        return both, p - both, g - both
+    zero, one = pixels.ends
+    both = xp.where(one, p, xp.where(zero, g, both))
+    return both, p - both, xp.where(one, pixels.activation.not_p + (g - 1.0), g - both)
 
 
 def true_negatives(pixels: Pixels, *, per_image: bool, intersection: Intersection) -> Array:
@@ -41,8 +51,9 @@ def true_negatives(pixels: Pixels, *, per_image: bool, intersection: Intersectio
     if intersection == "product":
         return pixels.sum(not_p * not_g, per_image=per_image)
     # The minimum of both, by comparing p with g: 1 - p may be rounded to what 1 - g is.
-    smaller = xp.where(p < g, not_g, not_p)
-    return pixels.sum(xp.where(p == g, 0.5 * (not_p + not_g), smaller), per_image=per_image)
+    below, on = pixels.sides(p)
+    smaller = xp.where(below, not_g, not_p)
+    return pixels.sum(xp.where(on, 0.5 * (not_p + not_g), smaller), per_image=per_image)
 
 
 def counts_slope(
@@ -63,5 +74,6 @@ def counts_slope(
         dp = g * inside + (1.0 - g) * outside
     else:
         middle = 0.5 * (inside + outside)
-        dp = xp.where(p == g, middle, xp.where(p < g, inside, outside))
+        below, on = pixels.sides(p)
+        dp = xp.where(on, middle, xp.where(below, inside, outside))
     return pixels.backward(dp)

@@ -360,8 +360,12 @@ class LovaszSoftmaxLoss(_LovaszLoss):
         """Return |g - p|."""
         if pixels.hard:
             return pixels.errors()
-        xp, p = pixels.xp, pixels.activation.p
-        return xp.maximum(p, pixels.target) - xp.minimum(p, pixels.target)
+        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
+        apart = xp.maximum(p, g) - xp.minimum(p, g)
+        if pixels.ends is None:
+            return apart
+        zero, one = pixels.ends
+        return xp.where(one, pixels.activation.not_p + (g - 1.0), xp.where(zero, p - g, apart))
 
     def unit_errors(self, xp: Namespace, errors: Array) -> Array:
         """Return the errors themselves."""
@@ -371,8 +375,8 @@ class LovaszSoftmaxLoss(_LovaszLoss):
         """Return d loss / d logits: the sign of p - g, through the activation."""
         if pixels.hard:
             return pixels.hard_view.backward_errors(d)
-        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
-        return pixels.activation.backward(xp.where(p == g, 0.0, xp.where(p < g, -d, d)))
+        below, on = pixels.sides(pixels.activation.p)
+        return pixels.activation.backward(pixels.xp.where(on, 0.0, pixels.xp.where(below, -d, d)))
 
 
 @dataclass(frozen=True, kw_only=True)
