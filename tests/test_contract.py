@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core.engine import Evaluation
 from tests.backends import BACKENDS
 from tests.cases import (
     ALL_CLASSES,
@@ -241,55 +242,110 @@ def test_torch_expanded(make, torch):
 # --- what is not counted --------------------------------------------------------------------------
 
 BROKEN = np.array([np.nan, np.inf, -np.inf])
+EXTREME = 0.9 * np.array([1.0, -1.0, 1.0])  # of the largest number there is
+OF_EACH_CLASS = (0.5, 2.0, 4.0)  # factors that carry it over to infinity
 
 
-def with_broken_column(arrays):
-    """Put NaN, inf and -inf into the logits (and a soft target) of the last column."""
-    logits, target, weights = arrays
-    logits = logits.copy()
-    logits[..., -1] = BROKEN[:, None]
-    if target.dtype == np.float64:
-        target = target.copy()
-        target[..., -1] = BROKEN[:, None]
-    return logits, target, weights
+def with_broken_columns(arrays):
+    """Put NaN and infinity, then extremes, into the last column of logits and a soft target."""
+    for broken in (BROKEN, EXTREME * np.finfo(arrays[0].dtype).max):
+        logits, target, weights = (None if x is None else x.copy() for x in arrays)
+        logits[..., -1] = broken[:, None]
+        if target.dtype.kind == "f":
+            target[..., -1] = broken[:, None]
+        yield logits, target, weights
+
+
+def cropped(arrays):
+    """The arrays without their last column."""
+    return [None if x is None else x[..., :-1] for x in arrays]
 
 
 @each_loss
 def test_ignored_pixels_may_hold_anything(make, library):
     dtype = library.dtypes[0]
-    logits, target, _ = with_broken_column(DATA.build(dtype))
-    target[..., -1] = 255
-    loss = make(ignore_index=255)
-    value, gradient = evaluate(loss, library, (logits, target, None), dtype)
-    np.testing.assert_array_equal(gradient[..., -1], 0)
-    cropped = on_numpy(loss, (logits[..., :-1], target[..., :-1], None), dtype)
-    assert_same([value, gradient[..., :-1]], cropped, dtype)
+    loss = make(ignore_index=255, class_weights=OF_EACH_CLASS)
+    for logits, target, _ in with_broken_columns(DATA.build(dtype)):
+        target[..., -1] = 255
+        arrays = logits, target, None
+        value, gradient = evaluate(loss, library, arrays, dtype)
+        np.testing.assert_array_equal(gradient[..., -1], 0)
+        expected = on_numpy(loss, cropped(arrays), dtype)
+        assert_same([value, gradient[..., :-1]], expected, dtype)
 
 
 @pytest.mark.parametrize(("target", "weights"), [("labels", "float"), ("soft", "mask")])
 @each_variant
 def test_weight_0_hides_anything(make, weights, target, eager):
-    logits, target, weights = with_broken_column(
-        Data(target=target, weights=weights, seed=50).build()
-    )
-    weights[..., -1] = 0
-    value, gradient = evaluate(make(), eager, (logits, target, weights))
-    np.testing.assert_array_equal(gradient[..., -1], 0)
-    cropped = evaluate(make(), eager, (logits[..., :-1], target[..., :-1], weights[..., :-1]))
-    assert_same([value, gradient[..., :-1]], cropped)
+    loss = make(class_weights=OF_EACH_CLASS)
+    for arrays in with_broken_columns(Data(target=target, weights=weights, seed=50).build()):
+        arrays[2][..., -1] = 0
+        value, gradient = evaluate(loss, eager, arrays)
+        np.testing.assert_array_equal(gradient[..., -1], 0)
+        assert_same([value, gradient[..., :-1]], evaluate(loss, eager, cropped(arrays)))
 
 
 @pytest.mark.parametrize(("target", "weights"), [("labels", "float"), ("soft", "mask")])
 def test_weight_0_hides_anything_everywhere(target, weights, library):
     dtype = library.dtypes[0]
-    logits, target, weights = with_broken_column(
-        Data(target=target, weights=weights, seed=51).build(dtype)
-    )
-    weights[..., -1] = 0
-    value, gradient = evaluate(mixture(), library, (logits, target, weights), dtype)
-    np.testing.assert_array_equal(gradient[..., -1], 0)
-    cropped = on_numpy(mixture(), (logits[..., :-1], target[..., :-1], weights[..., :-1]), dtype)
-    assert_same([value, gradient[..., :-1]], cropped, dtype)
+    loss = mixture(class_weights=OF_EACH_CLASS)
+    for arrays in with_broken_columns(Data(target=target, weights=weights, seed=51).build(dtype)):
+        arrays[2][..., -1] = 0
+        value, gradient = evaluate(loss, library, arrays, dtype)
+        np.testing.assert_array_equal(gradient[..., -1], 0)
+        assert_same([value, gradient[..., :-1]], on_numpy(loss, cropped(arrays), dtype), dtype)
+
+
+HIDING = {
+    "labels, weight 0": (Data(weights="float", seed=57), {}),
+    "labels, ignored": (Data(ignore=(255,), seed=58), {"ignore_index": 255}),
+    "soft, weight 0": (Data(target="soft", weights="float", seed=59), {}),
+    "soft, masked": (Data(target="soft", weights="mask", seed=60), {}),
+    "distances, weight 0": (Data(target="distances", weights="float", seed=61), {}),
+    "given, weight 0": (Data(probabilities=True, weights="float", seed=64), {"activation": None}),
+    "given, ignored": (
+        Data(probabilities=True, ignore=(255,), seed=65),
+        {"activation": None, "ignore_index": 255},
+    ),
+}
+
+
+def in_position(z, t, w, loss):
+    return loss(z, t, pixel_weights=w)
+
+
+@pytest.mark.parametrize(("data", "options"), HIDING.values(), ids=HIDING)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_hidden_where_nothing_is_looked_at(data, options, dtype, torch):
+    """Every loss where PyTorch follows the formula, and in the engine as on a GPU."""
+    makers = [*LOSSES.values(), *SIGMOID.values()]
+    if data.target == "distances":
+        makers = [al.BoundaryLoss, partial(al.BoundaryLoss, activation="sigmoid")]
+    if data.probabilities:
+        makers = [getattr(al, ALL_CLASSES[name]) for name in (*CLASSES, *COMPOSED)]
+        makers.remove(al.LovaszHingeLoss)
+    for make in makers:
+        loss = make(class_weights=OF_EACH_CLASS, **options)
+        for arrays in with_broken_columns(data.build(dtype)):
+            hider, nothing = (arrays[1], 255) if "ignore_index" in options else (arrays[2], 0)
+            hider[..., -1] = nothing
+            expected = on_numpy(loss, cropped(arrays), dtype)
+            inputs = BACKENDS["torch"].on(arrays, dtype)
+            gradient, value = torch.func.grad_and_value(in_position)(*inputs, loss)
+            evaluation = Evaluation(loss.terms(), *arrays, look=False)
+            for found in ((value.numpy(), gradient.numpy()), evaluation.value_and_gradient()):
+                np.testing.assert_array_equal(found[1][..., -1], 0)
+                assert_same([found[0], found[1][..., :-1]], expected, dtype)
+
+
+def test_what_an_ignored_class_of_a_pixel_may_hold(eager):
+    """With a softmax it takes part in the others' probabilities, but its loss counts 0."""
+    logits, target, _ = Data(target="one-hot", target_dtype="int8", seed=62).build()
+    logits[0, 1, 0, 0], target[0, :, 0, 0] = -0.9 * np.finfo("float64").max, (1, -1, 0)
+    loss = al.CrossEntropyLoss(ignore_index=-1, class_weights=OF_EACH_CLASS)
+    value, gradient = evaluate(loss, eager, (logits, target, None))
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(gradient))
 
 
 @pytest.mark.parametrize("make", SIGMOID.values(), ids=SIGMOID)

@@ -75,19 +75,23 @@ class Counted:
 
     def harmless(self, logits: Array) -> Array:
         """Return the logits with something finite where nothing counts."""
-        if self._look and self._replaced and self._all_finite(logits):
+        if self._look and self._replaced and self._all_harmless(logits):
             return logits
         for replace in self._replaced:
             logits = replace(logits)
         return logits
 
-    def _all_finite(self, logits: Array) -> bool:
+    def _all_harmless(self, logits: Array) -> bool:
         """Return whether no logit can do harm: in NumPy a `where` costs more than an activation.
 
-        A probability of 0 can: its logarithm is not finite.
+        A probability of 0 can: its logarithm is not finite. A large logit can, times a class weight.
         """
+        if self._view.activation is None:
+            return False
+        if 0 in logits.shape:
+            return True
         xp = self.xp
-        return self._view.activation is not None and bool(xp.all(xp.isfinite(logits)))
+        return bool(xp.max(logits) < _LARGE) and bool(xp.min(logits) > -_LARGE)
 
     def _read_labels(self, target: Array, pixel_weights: Array | None) -> None:
         xp, look = self.xp, self._look
@@ -165,14 +169,15 @@ class Counted:
     def _hide_broken(self, weightless: Array) -> None:
         """Replace what a pixel holds where its weight is 0.
 
-        Traced, only what is not finite: the rest serves d loss / d weight.
+        Traced, only what is not finite, or what some factor could make so: the rest serves
+        d loss / d weight.
         """
         xp = self.xp
 
         def hidden(x: Array, *, probabilities: bool) -> Array:
             if not self._traced:
                 return weightless
-            broken = ~xp.isfinite(x)
+            broken = ~(xp.abs(x) < _LARGE)
             if probabilities:
                 broken = broken | (x <= 0.0) | (x >= 1.0)
             return weightless & broken
@@ -214,6 +219,9 @@ def check_probabilities(
 
 # By how much interpolation (cubic, say) may carry a probability out of [0, 1].
 _OVERSHOOT = 0.25
+
+# Times any class weight that leaves room for a loss, this is far from overflow.
+_LARGE = 1e4
 
 # Stands in for the logits of ignored pixels: finite under every activation, also as a probability.
 _HARMLESS = 0.5

@@ -76,8 +76,12 @@ class Outcome:
         return d
 
     def shared(self, factor: Array | float, x: Array) -> Array:
-        """Return `x` times a factor and the share."""
-        x = x if isinstance(factor, float) and factor == 1.0 else factor * x
+        """Return `x`, one number or one for each pixel, times a factor and the share."""
+        one = isinstance(factor, float) and factor == 1.0
+        if self.share is not None and x.ndim:  # The factor might make infinite what counts as 0.
+            x = self.share * x
+            return x if one else factor * x
+        x = x if one else factor * x
         return x if self.share is None else self.share * x
 
     def weighted(self, factor: Array | float, x: Array) -> Array:
