@@ -84,7 +84,7 @@ class Counted:
     def _all_harmless(self, logits: Array) -> bool:
         """Return whether no logit can do harm: in NumPy a `where` costs more than an activation.
 
-        A probability of 0 can: its logarithm is not finite. A large logit can, times a class weight.
+        A probability of 0 can: its logarithm is not finite. A large logit can, times a weight.
         """
         if self._view.activation is None:
             return False
