@@ -146,12 +146,13 @@ class Counted:
             return
         self.unit_weights = False
         weights = xp.astype(pixel_weights[:, None, :], dtype)
-        negative = weights < 0.0
+        highest = _HEADROOM * float(xp.finfo(dtype).max)
+        bad = (weights < 0.0) | (weights > highest)
         if not self._look:
-            weights = xp.where(negative, float("nan"), weights)
-        elif xp.any(negative if self.mask is None else negative & self.mask):
-            msg = f"`pixel_weights` must not be negative, got {float(xp.min(weights))}."
-            raise ValueError(msg)
+            weights = xp.where(bad, float("nan"), weights)
+        elif xp.any(bad if self.mask is None else bad & self.mask):
+            counted = weights if self.mask is None else xp.where(self.mask, weights, 0.0)
+            _raise_for_weights(float(xp.min(counted)), float(xp.max(counted)), highest)
         self._hide_broken(weights == 0.0)
         self.weights = weights if self.mask is None else xp.where(self.mask, weights, 0.0)
 
@@ -219,6 +220,20 @@ def check_probabilities(
 
 # By how much interpolation (cubic, say) may carry a probability out of [0, 1].
 _OVERSHOOT = 0.25
+
+
+def _raise_for_weights(low: float, high: float, highest: float) -> None:
+    if low < 0.0:
+        msg = f"`pixel_weights` must not be negative, got {low}."
+        raise ValueError(msg)
+    msg = (
+        f"`pixel_weights` must not be above {highest:.1g}, for their sums to be finite, got {high}."
+    )
+    raise ValueError(msg)
+
+
+# What of the largest number a pixel may weigh, so that sums and their inverse are numbers.
+_HEADROOM = 1e-8
 
 # Times any class weight that leaves room for a loss, this is far from overflow.
 _LARGE = 1e4

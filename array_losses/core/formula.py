@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from array_losses.core import arguments
 from array_losses.core.block import Block, View
-from array_losses.core.namespace import Array, Namespace, compute_dtype, device
+from array_losses.core.namespace import Array, Namespace, compute_dtype, device, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.core.threads import Map
 
@@ -136,7 +136,7 @@ def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
         return numerator
     nothing = divisor == 0.0
     counted = ~nothing | xp.isnan(numerator)
-    return xp.where(counted, numerator, 0.0) / xp.where(nothing, 1.0, divisor)
+    return quotient(xp, xp.where(counted, numerator, 0.0), xp.where(nothing, 1.0, divisor))
 
 
 def exchange(xp: Namespace, all_reduce: AllReduce, many: Sequence[Totals]) -> list[Totals]:

@@ -26,6 +26,7 @@ __all__ = [
     "default_dtype",
     "device",
     "index_dtype",
+    "inverse",
     "is_array_api_obj",
     "is_bool",
     "is_cupy_namespace",
@@ -37,6 +38,7 @@ __all__ = [
     "namespace_of",
     "near_constant",
     "per_class",
+    "quotient",
     "wide_dtype",
     "writes_by_index",
 ]
@@ -179,6 +181,29 @@ def near_constant(xp: Namespace, x: Array) -> Array:
     and multiply by 0.
     """
     return x.detach() if is_torch_namespace(xp) else xp.floor(x)
+
+
+def quotient(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return `x` / `y` for positive `y`, whose derivative is a number wherever it is one itself.
+
+    JAX divides by the square of `y` there, which in float32 is none beyond 1e-19 and 1e19: so both
+    are first measured by a constant near `y`.
+    """
+    if not is_jax_namespace(xp):
+        return x / y
+    unit = xp.exp(xp.floor(xp.log(y)))  # floor is flat
+    return (x / unit) / (y / unit)
+
+
+def inverse(xp: Namespace, y: Array) -> Array:
+    """Return 1 / `y` for positive `y`, whose derivative is multiplied up in steps.
+
+    In one step PyTorch would multiply by 1 / `y` / `y`, which may be no number.
+    """
+    if not is_torch_namespace(xp):
+        return quotient(xp, xp.ones_like(y), y)
+    unit = near_constant(xp, y)
+    return (1.0 / unit) / (y / unit)
 
 
 def writes_by_index(xp: Namespace) -> bool:

@@ -187,12 +187,14 @@ def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | 
 def _near(batch: Batch, view: View) -> Batch:
     """Return a batch of NumPy arrays, with zeros for what is not there or need not be read."""
     read = view.activation is None and _is_known(batch.logits)
-    nothing = np.zeros((), dtype=np.float32 if batch.soft else np.uint8)
-    known = _is_known(batch.target)
-    target = np.asarray(batch.target) if known else np.broadcast_to(nothing, batch.target.shape)
+
+    def zeros(x: Array) -> Array:
+        return np.broadcast_to(np.zeros((), dtype=x.dtype), x.shape)
+
+    target = np.asarray(batch.target) if _is_known(batch.target) else zeros(batch.target)
     return Batch(
         namespace_of(target=target),
-        np.asarray(batch.logits) if read else np.broadcast_to(np.float32(0), batch.logits.shape),
+        np.asarray(batch.logits) if read else zeros(batch.logits),
         target,
         None if batch.pixel_weights is None else np.asarray(batch.pixel_weights),
     )

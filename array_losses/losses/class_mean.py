@@ -77,13 +77,13 @@ class ClassLoss(Loss):
         """Return the totals, added up over the classes where `pool` says so."""
         if not self.over_classes:
             return totals
-        weights = self.pool_weights(xp, totals)
-        weighted = (xp.where(weights == 0.0, 0.0, weights * total) for total in totals)
-        return tuple(xp.sum(total, axis=1, keepdims=True) for total in weighted)
+        for factor in self.pool_factors(xp, totals):
+            totals = tuple(xp.where(factor == 0.0, 0.0, factor * total) for total in totals)
+        return tuple(xp.sum(total, axis=1, keepdims=True) for total in totals)
 
-    def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the weight of each class in sums over classes."""
-        return self._class_weights(xp, totals[0])
+    def pool_factors(self, xp: Namespace, totals: Totals) -> Totals:
+        """Return the weight of each class in sums over classes, as factors of it."""
+        return (self._class_weights(xp, totals[0]),)
 
     def value(self, xp: Namespace, totals: Totals) -> Fraction:
         """Return the losses of the classes, reduced."""
@@ -114,8 +114,9 @@ class ClassLoss(Loss):
         rates = self.class_rates(xp, pooled, d * each)
         if not self.over_classes:
             return rates
-        weights = self.pool_weights(xp, totals)
-        return tuple(weights * rate for rate in rates)
+        for factor in self.pool_factors(xp, totals):
+            rates = tuple(factor * rate for rate in rates)
+        return rates
 
     def _weights(self, xp: Namespace, pooled: Totals) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from array_losses.core import options
 from array_losses.core.formula import Totals
-from array_losses.core.namespace import Array, Namespace
+from array_losses.core.namespace import Array, Namespace, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import ClassLoss, Pool
@@ -86,9 +86,9 @@ class MCCLoss(ClassLoss):
         return (*found, rest)
 
     def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the mass of the class times that of the rest: 0 where one of them is."""
+        """Return the lesser mass, of the class or of the rest: 0 where one of them is."""
         tp, fp, fn, tn = totals
-        return (tp + fn) * (fp + tn)
+        return xp.minimum(tp + fn, fp + tn)
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 1 for 0 / 0, but 0 without any pixel.
@@ -142,7 +142,7 @@ def _fraction(xp: Namespace, totals: Totals) -> tuple[Totals, Array, Array, Arra
     Where it is 0 the two come as 0 and 1.
     """
     every = _whole(xp, totals)
-    tp, fp, fn, tn = shares = tuple(one / every for one in totals)
+    tp, fp, fn, tn = shares = tuple(quotient(xp, one, every) for one in totals)
     # Two roots of two factors each: all four at once would underflow.
     pair, other = (tp + fp) * (tn + fn), (tp + fn) * (tn + fp)
     empty = (pair == 0.0) | (other == 0.0)

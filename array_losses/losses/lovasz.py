@@ -290,7 +290,8 @@ def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple
     first = union == 0.0
     union, after = xp.where(first, 1.0, union), xp.where(first, 1.0, union + b)
     of_foreground = 0.5 * (1.0 / union + 1.0 / after)
-    of_background = (rest - 0.5 * f) / (union * after)
+    # Divided in turn: the product of both divisors, which XLA makes of `x / y / z`, may overflow.
+    of_background = (1.0 / union) * ((rest - 0.5 * f) / after)
     # Without a foreground, J is 1 from the first bin on that holds anything.
     only = 1.0 / xp.where(b == 0.0, 1.0, b)
     return xp.where(first, 0.0, of_foreground), xp.where(first, only, of_background)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.formula import Totals, divide
-from array_losses.core.namespace import Array, Namespace, device
+from array_losses.core.namespace import Array, Namespace, device, inverse, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation, PerClass
 from array_losses.losses.class_mean import ClassLoss, Pool
@@ -110,7 +110,8 @@ class _OverlapLoss(ClassLoss):
     ) -> tuple[Array, Array]:
         """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0."""
         nothing = denominator == 0.0
-        coefficient = xp.where(nothing, 1.0, hits / xp.where(nothing, 1.0, denominator))
+        ratio = quotient(xp, hits, xp.where(nothing, 1.0, denominator))
+        coefficient = xp.where(nothing, 1.0, ratio)
         return divide(xp, errors, denominator), coefficient
 
     def _formed(
@@ -438,18 +439,20 @@ class GeneralizedDiceLoss(_OverlapLoss):
         """The factor of the true positives."""
         return 2.0
 
-    def pool_weights(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the weights of the classes, which no logit moves."""
-        mass, counted = self.mass(xp, totals), super().pool_weights(xp, totals)
+    def pool_factors(self, xp: Namespace, totals: Totals) -> Totals:
+        """Return the weights of the classes, which no logit moves, as factors.
+
+        One after the other: the square of a size may be no number where the size is one.
+        """
+        mass, (counted,) = self.mass(xp, totals), super().pool_factors(xp, totals)
         nothing = mass == 0.0
-        size = xp.where(nothing, 1.0, mass)
-        weights = xp.ones_like(mass)
-        if self.weighting != "uniform":
-            weights = 1.0 / (size * size if self.weighting == "square" else size)
+        each = xp.ones_like(mass)
         if self.absent == "keep" and self.weighting == "uniform":
-            return weights * counted
-        weights = xp.where(nothing | (counted == 0.0), 0.0, weights)
+            return (each * counted,)
+        if self.weighting != "uniform":
+            each = inverse(xp, xp.where(nothing, 1.0, mass))
+        each = xp.where(nothing | (counted == 0.0), 0.0, each)
         if self.absent == "keep":
-            largest = xp.max(weights, axis=1, keepdims=True)
-            weights = xp.where(nothing, largest, weights)
-        return weights * counted
+            largest = xp.max(each, axis=1, keepdims=True)
+            each = xp.where(nothing, largest, each)
+        return (each, each * counted) if self.weighting == "square" else (each * counted,)
