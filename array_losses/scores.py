@@ -210,11 +210,7 @@ class _Coefficient(ClassLoss):
             each = divide(xp, each, numbers * rows)
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        rates = self.class_rates(xp, sums, -d * each)
-        if not self.over_classes:
-            return rates
-        weights = self.pool_weights(xp, totals)
-        return tuple(weights * rate for rate in rates)
+        return self.unpooled(xp, totals, self.class_rates(xp, sums, -d * each))
 
     def _scores(self, xp: Namespace, sums: Totals) -> Array:
         """Return the score of each class, (images or 1, classes)."""

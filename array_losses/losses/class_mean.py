@@ -81,6 +81,14 @@ class ClassLoss(Loss):
             totals = tuple(xp.where(factor == 0.0, 0.0, factor * total) for total in totals)
         return tuple(xp.sum(total, axis=1, keepdims=True) for total in totals)
 
+    def unpooled(self, xp: Namespace, totals: Totals, rates: Totals) -> Totals:
+        """Return d loss / d totals from d loss / d `pooled` totals."""
+        if not self.over_classes:
+            return rates
+        for factor in self.pool_factors(xp, totals):
+            rates = tuple(factor * rate for rate in rates)
+        return rates
+
     def pool_factors(self, xp: Namespace, totals: Totals) -> Totals:
         """Return the weight of each class in sums over classes, as factors of it."""
         return (self._class_weights(xp, totals[0]),)
@@ -111,12 +119,7 @@ class ClassLoss(Loss):
             each = divide(xp, each, xp.sum(share, axis=1, keepdims=True))
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        rates = self.class_rates(xp, pooled, d * each)
-        if not self.over_classes:
-            return rates
-        for factor in self.pool_factors(xp, totals):
-            rates = tuple(factor * rate for rate in rates)
-        return rates
+        return self.unpooled(xp, totals, self.class_rates(xp, pooled, d * each))
 
     def _weights(self, xp: Namespace, pooled: Totals) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
