@@ -291,7 +291,8 @@ class Pixels:
         images, classes, pixels = self.shape
         if weights is None:
             shape = (1, classes if by_class else 1)
-            return xp.full(shape, float(images * pixels), dtype=self.dtype, device=self.device)
+            # Not as a float: of a size that a compiler leaves open there is none.
+            return xp.full(shape, images * pixels, dtype=self.dtype, device=self.device)
         if weights.shape[1] > 1 and not by_class:
             weights = xp.max(weights, axis=1, keepdims=True)
         if self.counted.unit_weights:

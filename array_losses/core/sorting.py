@@ -11,6 +11,7 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_numpy_namespace,
+    is_torch_namespace,
     writes_by_index,
 )
 
@@ -101,6 +102,8 @@ def _entry(xp: Namespace, x: Array, place: Array) -> Array:
 
 def in_order(xp: Namespace, x: Array, order: Array) -> Array:
     """Return the entries of `x` in that order."""
+    if is_torch_namespace(xp):  # Its take_along_dim turns sizes that are left open into numbers.
+        return xp.gather(x, -1, order)
     if not _is_row(x):
         return xp.take_along_axis(x, order, axis=-1)
     taken = xp.take(xp.reshape(x, (-1,)), xp.reshape(order, (-1,)), axis=0)

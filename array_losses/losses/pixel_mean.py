@@ -117,7 +117,8 @@ class PixelLoss(Loss):
             each = classes - (not self.include_background) if by_class else 1
             if pixels.chosen is not None:
                 return float(each) * pixels.number_chosen()
-            number = float(images * count * each)
+            # Not as a float: of a size that a compiler leaves open there is none.
+            number = images * count * each
             return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
         if pixels.exclusive and what == "weights" and not self._counts_pixels(pixels):
             return xp.sum(pixels.sum(_times(pixels, omega, pixels.share)), axis=1, keepdims=True)
