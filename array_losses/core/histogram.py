@@ -139,7 +139,7 @@ class _Piece:
         rows, kinds = math.prod(x.shape[:2]), 2 if is_bool(xp, foreground.dtype) else 1
         dtype = _narrowest(xp, kinds * rows * bins) if look else index
         place = xp.astype(_scaled(xp, x, bins, look=look), dtype)
-        if rows > 1:
+        if rows != 1:
             first = xp.arange(rows, dtype=dtype, device=self._on)
             place = place + bins * xp.reshape(first, (*x.shape[:2], 1))
         if kinds == 2:

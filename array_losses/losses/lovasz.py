@@ -83,7 +83,7 @@ class _Binned:
         """Return the sums by class and bin."""
         histogram = self._histogram(pixels.xp, errors, foreground, background)
         sums = (*histogram.sums(), *histogram.sums(errors))
-        return tuple(pixels.xp.reshape(one, (one.shape[0], -1)) for one in sums)
+        return tuple(_flat(pixels.xp, one) for one in sums)
 
     def _histogram(
         self, xp: Namespace, errors: Array, foreground: Array, background: Array
@@ -108,7 +108,7 @@ class _Binned:
     def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
         """Return d loss / d errors of foreground and background, by class and bin."""
         growth = _growth_by_bin(xp, self._by_bin(xp, totals[0]), self._by_bin(xp, totals[1]))
-        return tuple(xp.reshape(d[:, :, None] * one, (d.shape[0], -1)) for one in growth)
+        return tuple(_flat(xp, d[:, :, None] * one) for one in growth)
 
     def error_rates(
         self, xp: Namespace, errors: Array, counts: tuple[Array, Array], rates: Totals
@@ -224,6 +224,12 @@ class _LovaszLoss(ClassLoss):
             return x
         images, classes, count = x.shape
         return xp.reshape(xp.permute_dims(x, (1, 0, 2)), (1, classes, images * count))
+
+
+def _flat(xp: Namespace, x: Array) -> Array:
+    """Return what is by class and bin with both on one axis."""
+    rows, classes, bins = x.shape
+    return xp.reshape(x, (rows, classes * bins))  # A -1 has no meaning if there are no rows.
 
 
 def _mass(xp: Namespace, foreground: Array) -> Array:
