@@ -36,9 +36,16 @@ def ignored(xp: Namespace, target: Array, values: tuple[int, ...]) -> Array | No
     found = None
     for value in values:
         if limits.min <= value <= limits.max:
-            here = target == value
+            here = target == _as_label(xp, value, target)
             found = here if found is None else found | here
     return found
+
+
+def _as_label(xp: Namespace, value: int, target: Array) -> Array | int:
+    """Return a value to compare labels with: JAX takes a number for an int32, whatever they are."""
+    if is_jax_namespace(xp) and value > xp.iinfo(xp.int32).max:
+        return xp.asarray(value, dtype=target.dtype, device=device(target))
+    return value
 
 
 def outside(xp: Namespace, target: Array, highest: int) -> Array:
