@@ -20,7 +20,7 @@ from array_losses.core.namespace import (
     namespace_of,
 )
 from array_losses.core.predictions import confusion
-from array_losses.frameworks import as_numpy
+from array_losses.frameworks import alike, as_numpy
 from array_losses.losses.base import Reduction
 from array_losses.losses.class_mean import ClassLoss, ClassPool
 from array_losses.losses.overlap import DiceLoss, JaccardLoss
@@ -250,6 +250,7 @@ def _evaluated(
     score: _Coefficient, prediction: Any, target: Any, num_classes: int | None, pixel_weights: Any
 ) -> Any:
     """Return the score of arrays of any kind."""
+    prediction, target, pixel_weights = alike(prediction, target, pixel_weights)
     xp = namespace_of(prediction=prediction, target=target, pixel_weights=pixel_weights)
     ignore_index = score.view.ignore_index
     reading = read(

@@ -33,6 +33,7 @@ __all__ = [
     "is_integer",
     "is_jax_namespace",
     "is_numpy_namespace",
+    "is_of_jax",
     "is_real_floating",
     "is_torch_namespace",
     "namespace_of",
@@ -50,6 +51,9 @@ ArrayT = TypeVar("ArrayT")
 
 # The namespace of arrays of these types, NumPy's all: to find it out again takes long.
 _found: dict[type, Namespace] = {}
+# Tensors are not among them, and not looked up: the compiler of PyTorch would compile anew whenever
+# a type is added.
+_TORCH = frozenset({"torch", "torch.nn.parameter"})
 
 
 def namespace_of(**arrays: Array) -> Namespace:
@@ -72,7 +76,11 @@ def namespace_of(**arrays: Array) -> Namespace:
         common = array_namespace(*given.values())
     except TypeError as error:
         kinds = ", ".join(f"`{name}` {_kind(x)}" for name, x in given.items())
-        msg = f"All arrays must come from one library, got {kinds}."
+        hint = ""
+        if all(is_of_jax(x) or _is_of_numpy(x) for x in given.values()):
+            first = next(name for name, x in given.items() if _is_of_numpy(x))
+            hint = f"; give `{first}` as an array of JAX, by `jnp.asarray`"
+        msg = f"All arrays must come from one library, got {kinds}{hint}."
         raise TypeError(msg) from error
     if is_numpy_namespace(common):
         common = _lean(common)
@@ -91,10 +99,20 @@ def _found_before(arrays: dict[str, Array]) -> Namespace | None:
     for name, x in arrays.items():
         if x is None and name == "pixel_weights":
             continue
-        common = _found.get(type(x))
+        kind = type(x)
+        common = None if kind.__module__ in _TORCH else _found.get(kind)
         if common is None:
             return None
     return common
+
+
+def is_of_jax(x: object) -> bool:
+    """Return whether `x` is an array of JAX, or stands for one under its transformations."""
+    return type(x).__module__.partition(".")[0] in ("jax", "jaxlib")
+
+
+def _is_of_numpy(x: object) -> bool:
+    return type(x).__module__.partition(".")[0] == "numpy"
 
 
 def _kind(x: object) -> str:
@@ -102,8 +120,19 @@ def _kind(x: object) -> str:
 
 
 def device(x: Array) -> Any:
-    """Return the device of an array."""
-    return "cpu" if type(x) in _found else _device(x)
+    """Return the device of an array, None where what is made beside it must not be told one.
+
+    What JAX calls the device of an array on several of them is how that array is spread over them,
+    which suits no array of another shape. And what is not bound to a device goes wherever it is
+    needed, which what is made for a device does not.
+    """
+    kind = type(x)
+    if kind.__module__ not in _TORCH and kind in _found:
+        return "cpu"
+    found = _device(x)
+    if found is None or hasattr(found, "device_set") or not getattr(x, "committed", True):
+        return None
+    return found
 
 
 def is_bool(xp: Namespace, dtype: DType) -> bool:
@@ -115,7 +144,7 @@ def is_integer(xp: Namespace, dtype: DType) -> bool:
     """Return whether `dtype` is an integer one, of any width."""
     if _is_label(xp, dtype):
         return True
-    return not _is_wide(xp, dtype) and not _is_bfloat16(dtype) and xp.isdtype(dtype, "integral")
+    return not _is_wide(xp, dtype) and not _is_bfloat16(dtype) and _is(xp, dtype, "integral")
 
 
 def is_real_floating(xp: Namespace, dtype: DType) -> bool:
@@ -124,7 +153,15 @@ def is_real_floating(xp: Namespace, dtype: DType) -> bool:
         return True
     if _is_label(xp, dtype) or is_bool(xp, dtype):
         return False
-    return _is_bfloat16(dtype) or xp.isdtype(dtype, "real floating")
+    return _is_bfloat16(dtype) or _is(xp, dtype, "real floating")
+
+
+def _is(xp: Namespace, dtype: DType, kind: str) -> bool:
+    """Return whether `dtype` is of a kind of the standard; NumPy raises on those of ml_dtypes."""
+    try:
+        return bool(xp.isdtype(dtype, kind))
+    except TypeError:
+        return False
 
 
 # The dtypes that are common are told without spelling their names, which takes long.

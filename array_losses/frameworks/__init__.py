@@ -9,11 +9,25 @@ from array_losses.core.namespace import (
     is_cupy_namespace,
     is_jax_namespace,
     is_numpy_namespace,
+    is_of_jax,
     is_torch_namespace,
     namespace_of,
 )
 
-__all__ = ["as_numpy", "may_look", "value", "value_and_grad", "value_and_terms"]
+__all__ = ["alike", "as_numpy", "may_look", "value", "value_and_grad", "value_and_terms"]
+
+
+def alike(prediction: Array, *others: Array | None) -> tuple[Array | None, ...]:
+    """Return the arrays of a call, with those of NumPy beside a prediction of JAX as JAX's own.
+
+    JAX's functions take them so. They are no arrays that anything follows, so labels and weights
+    lose nothing by it; a prediction of NumPy beside labels of JAX would.
+    """
+    if not is_of_jax(prediction):
+        return prediction, *others
+    from array_losses.frameworks import jax
+
+    return jax.alike(prediction, *others)
 
 
 def may_look(x: Array) -> bool:
@@ -37,6 +51,7 @@ def value(
     all_reduce: AllReduce | None,
 ) -> Array:
     """Return the loss, differentiable where the framework can."""
+    logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
         from array_losses.frameworks import torch
@@ -58,6 +73,7 @@ def value_and_grad(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits."""
+    logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
         from array_losses.frameworks import torch
@@ -80,6 +96,7 @@ def value_and_terms(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss, and the values of the losses in it without their weights."""
+    logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
         from array_losses.frameworks import torch

@@ -20,7 +20,7 @@ from array_losses.core.block import View
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import Array, namespace_of
 
-__all__ = ["as_numpy", "value", "value_and_grad", "value_and_terms"]
+__all__ = ["alike", "as_numpy", "value", "value_and_grad", "value_and_terms"]
 
 
 def value(
@@ -64,6 +64,31 @@ def value_and_terms(
     if all_reduce is not None or _is_traced(logits, target, pixel_weights):
         return _loss_and_terms(terms, logits, target, pixel_weights, all_reduce)
     return _value_and_terms(terms, logits, target, pixel_weights)
+
+
+def alike(*arrays: Array | None) -> tuple[Array | None, ...]:
+    """Return arrays of NumPy as those of JAX, and integers of less than 8 bits in 8.
+
+    Of those few functions of JAX know.
+    """
+    return tuple(_as_ours(x) for x in arrays)
+
+
+def _as_ours(x: Array | None) -> Array | None:
+    if isinstance(x, np.ndarray) and not isinstance(x, np.ma.MaskedArray) and x.dtype.kind in _KINDS:
+        dtype = jax.dtypes.canonicalize_dtype(x.dtype.newbyteorder("="))
+        if x.dtype.kind in "iu" and x.dtype != dtype:
+            # Without its high bits a bad label could be a good one.
+            x = np.clip(x, *(jnp.iinfo(dtype).min, jnp.iinfo(dtype).max))
+        return jnp.asarray(x.astype(dtype))
+    name = str(getattr(x, "dtype", ""))
+    if name in _NARROW:
+        return x.astype(jnp.uint8 if name.startswith("u") else jnp.int8)
+    return x
+
+
+_KINDS = "biuf"
+_NARROW = frozenset({"int1", "int2", "int4", "uint1", "uint2", "uint4"})
 
 
 def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from array_losses.core.namespace import Array, namespace_of
+from array_losses import frameworks
+from array_losses.core.namespace import Array, is_of_jax, namespace_of
 from array_losses.losses.base import Criterion
 from array_losses.losses.loss_object import LossObject
 
@@ -204,6 +205,29 @@ class ByClass:
         return replace(self, back=lambda grad: back(mine(grad)))
 
 
+def _translated(
+    translate: Callable[..., S_co], args: tuple[Any, ...], named: dict[str, Any]
+) -> S_co:
+    """Return the translation of a call, in which JAX's arrays may stand beside NumPy's."""
+    if not (any(map(is_of_jax, args)) or any(map(is_of_jax, named.values()))):
+        return translate(*args, **named)
+    names = [*inspect.signature(translate).parameters]
+    prediction = "y_pred" if "y_pred" in names else names[0]
+    given = dict(zip(names, args, strict=False))
+    if len(given) < len(args) or given.keys() & named or prediction not in given | named:
+        return translate(*args, **named)  # which says what is wrong
+    given |= named
+    beside = [name for name in given if name in _BESIDE]
+    arrays = frameworks.alike(given[prediction], *(given[name] for name in beside))
+    return translate(**given | dict(zip((prediction, *beside), arrays, strict=True)))
+
+
+# The names of what the libraries want beside the prediction: targets, weights and masks.
+_BESIDE = frozenset(
+    {"target", "targets", "labels", "y_true", "y", "sample_weight", "loss_mask", "where"}
+)
+
+
 class Preset(LossObject):
     """A loss class of another library: a frozen dataclass of its options, in its order."""
 
@@ -213,11 +237,11 @@ class Preset(LossObject):
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """Return the loss of the arrays, given in the other library's order or by its names."""
-        return self.translate(*arrays, **named).value()
+        return _translated(self.translate, arrays, named).value()
 
     def value_and_grad(self, *arrays: Any, **named: Any) -> tuple[Any, Any]:
         """Return the loss and its gradient with respect to the prediction, on any framework."""
-        return self.translate(*arrays, **named).value_and_grad()
+        return _translated(self.translate, arrays, named).value_and_grad()
 
     def options(self) -> dict[str, Any]:
         """Return the options by their names."""
@@ -247,11 +271,11 @@ def preset_function(translate: Callable[P, S_co]) -> PresetFunction[P, S_co]:
 
     @functools.wraps(translate)
     def function(*args: P.args, **options: P.kwargs) -> Any:
-        return translate(*args, **options).value()
+        return _translated(translate, args, options).value()
 
     @functools.wraps(translate)
     def value_and_grad(*args: P.args, **options: P.kwargs) -> tuple[Any, Any]:
-        return translate(*args, **options).value_and_grad()
+        return _translated(translate, args, options).value_and_grad()
 
     both: Any = function
     both.__signature__ = inspect.signature(translate).replace(return_annotation=Any)
