@@ -383,12 +383,15 @@ def test_mixed_libraries(name, torch, jax):
     loss = make(name)
     for function in (loss, loss.value_and_grad):
         for convert in (torch.tensor, jax.numpy.asarray):
-            with pytest.raises(TypeError, match=says("logits", "`target`")):
-                function(convert(logits), target)
-            with pytest.raises(TypeError, match=says("logits", "`target`")):
+            hint = "" if convert is torch.tensor else "jnp.asarray"
+            with pytest.raises(TypeError, match=says("logits", "`target`", hint)):
                 function(logits, convert(target))
-            with pytest.raises(TypeError, match=says("logits", "`pixel_weights`")):
+            with pytest.raises(TypeError, match=says("logits", "`pixel_weights`", hint)):
                 function(logits, target, pixel_weights=convert(weights))
+        with pytest.raises(TypeError, match=says("logits", "`target`")):
+            function(torch.tensor(logits), target)
+        with pytest.raises(TypeError, match=says("logits", "`target`")):
+            function(jax.numpy.asarray(logits), torch.tensor(target))
 
 
 def test_mixed_devices():

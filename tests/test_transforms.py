@@ -507,6 +507,51 @@ def test_jax_on_several_devices():
         close(whole(z, t, w), value)
         close(jax.jit(jax.grad(whole))(z, t, w), gradient)
     """
+    on_several_devices(code)
+
+
+def test_jax_shards_are_taken_eagerly():
+    """A sharding is not a device: eager calls and gradients of every loss, and scores."""
+    pytest.importorskip("jax")
+    code = """
+        import numpy as np
+        import jax
+        from functools import partial
+        from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+        import array_losses as al
+        from tests.cases import ALL_CLASSES, MAPPED
+
+        jax.config.update("jax_enable_x64", True)
+        rng = np.random.default_rng(106)
+        z = rng.normal(size=(4, 3, 2, 5))
+        t = rng.integers(3, size=(4, 2, 5))
+        mesh = Mesh(np.array(jax.devices()), ("images",))
+        put = partial(jax.device_put, device=NamedSharding(mesh, P("images")))
+
+        def close(a, b):
+            np.testing.assert_allclose(np.asarray(a), b, rtol=1e-10, atol=1e-14)
+
+        for name in ALL_CLASSES:
+            loss, target = getattr(al, ALL_CLASSES[name])(), z if name in MAPPED else t
+            value, gradient = loss.value_and_grad(z, target)
+            close(loss(put(z), put(target)), value)
+            close(jax.grad(loss)(put(z), put(target)), gradient)
+            close(jax.grad(loss)(put(z), target), gradient)  # labels of NumPy
+            close(loss.value_and_grad(put(z), put(target))[1], gradient)
+        loss = al.CrossEntropyLoss(top_k=0.6) + al.LovaszSoftmaxLoss(bins=8, pool="image")
+        close(jax.grad(loss)(put(z), put(t)), loss.value_and_grad(z, t)[1])
+        p, labels = np.exp(z) / np.sum(np.exp(z), axis=1, keepdims=True), np.argmax(z, axis=1)
+        for score in (al.dice_coefficient, al.jaccard_index):
+            close(score(put(p), put(t)), score(p, t))
+            found = score(put(labels), put(t), num_classes=3)
+            np.testing.assert_allclose(found, score(labels, t, num_classes=3), rtol=1e-6)
+            close(score(put(labels == 1), put(t == 1)), score(labels == 1, t == 1))
+    """
+    on_several_devices(code)
+
+
+def on_several_devices(code):
+    """Run code that sees a CPU as two devices."""
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={

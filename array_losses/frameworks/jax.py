@@ -69,25 +69,31 @@ def value_and_terms(
 def alike(*arrays: Array | None) -> tuple[Array | None, ...]:
     """Return arrays of NumPy as those of JAX, and integers of less than 8 bits in 8.
 
-    Of those few functions of JAX know.
+    With those JAX can do little.
     """
     return tuple(_as_ours(x) for x in arrays)
 
 
 def _as_ours(x: Array | None) -> Array | None:
-    if isinstance(x, np.ndarray) and not isinstance(x, np.ma.MaskedArray) and x.dtype.kind in _KINDS:
-        dtype = jax.dtypes.canonicalize_dtype(x.dtype.newbyteorder("="))
-        if x.dtype.kind in "iu" and x.dtype != dtype:
-            # Without its high bits a bad label could be a good one.
-            x = np.clip(x, *(jnp.iinfo(dtype).min, jnp.iinfo(dtype).max))
-        return jnp.asarray(x.astype(dtype))
-    name = str(getattr(x, "dtype", ""))
+    if x is None:
+        return None
+    if isinstance(x, np.ndarray | np.generic):
+        known = x.dtype.kind in "biuf" and not isinstance(x, np.ma.MaskedArray)
+        return _from_numpy(x) if known else x
+    name = str(getattr(x, "dtype", None))
     if name in _NARROW:
         return x.astype(jnp.uint8 if name.startswith("u") else jnp.int8)
     return x
 
 
-_KINDS = "biuf"
+def _from_numpy(x: Array) -> Array:
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype.newbyteorder("="))
+    if x.dtype.kind in "iu" and x.dtype.itemsize > dtype.itemsize:
+        # Without its high bits a bad label could be a good one.
+        x = np.clip(x, jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
+    return jnp.asarray(x.astype(dtype, copy=False))
+
+
 _NARROW = frozenset({"int1", "int2", "int4", "uint1", "uint2", "uint4"})
 
 

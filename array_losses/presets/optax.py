@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.core.namespace import Array, Namespace, is_array_api_obj, namespace_of
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
 from array_losses.presets.elementwise import elementwise, one_weight
@@ -24,6 +24,13 @@ __all__ = [
 ]
 
 Axis = int | tuple[int, ...] | None
+
+
+def _namespace(logits: Array, labels: Any) -> Namespace:
+    """Return the namespace of the logits and of labels that are no mere number."""
+    if is_array_api_obj(labels):
+        return namespace_of(logits=logits, labels=labels)
+    return namespace_of(logits=logits)
 
 
 @preset_function
@@ -53,7 +60,7 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Said:
     >>> optax.sigmoid_binary_cross_entropy(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.693147, 0.693147])
     """
-    xp = namespace_of(logits=logits)
+    xp = _namespace(logits, labels)
     labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
     criterion = al.CrossEntropyLoss(activation="sigmoid", reduction="none")
     return elementwise(xp, criterion, logits, labels)
@@ -91,7 +98,7 @@ def sigmoid_focal_loss(
     >>> optax.sigmoid_focal_loss(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.173287, 0.173287])
     """
-    xp = namespace_of(logits=logits)
+    xp = _namespace(logits, labels)
     labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
     criterion = al.FocalLoss(
         activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma, soft="arithmetic"

@@ -179,3 +179,23 @@ def test_runs_under_compile(torch, name):
     torch._dynamo.reset()  # else its numbers become symbols, which the options' checks refuse
     compiled = torch.compile(preset.__call__, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(*arrays), preset(*arrays), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_takes_numpy_targets_beside_jax(jax, name):
+    """As libraries for JAX do; a prediction of NumPy beside a target of JAX is an error."""
+    preset, arrays = PRESETS[name]
+    place = 1 if name.startswith("keras") else 0
+    other = 1 - place
+    there = [jax.numpy.asarray(x) if i == place else x for i, x in enumerate(arrays)]
+
+    def of_prediction(x):
+        return preset(*[x if i == place else one for i, one in enumerate(there)])
+
+    expected = preset(*arrays)
+    assert jax.eval_shape(of_prediction, there[place]).shape == np.shape(expected)
+    if name in ("torch-labels", "optax-labels", "keras-sparse"):
+        np.testing.assert_allclose(preset(*there), expected, rtol=2e-5)
+    there = [jax.numpy.asarray(x) if i == other else x for i, x in enumerate(arrays)]
+    with pytest.raises(TypeError, match=r"jnp\.asarray"):
+        preset(*there)
