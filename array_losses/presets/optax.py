@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, is_array_api_obj, namespace_of
