@@ -308,6 +308,13 @@ def test_kinds_that_do_not_go_together(score, library):
 
 
 @each_score
+def test_a_floating_mask_of_0_and_255(score, library):
+    mask = library.asarray(np.full((2, 1, 3), 255.0), library.dtypes[0])
+    with pytest.raises(ValueError, match=says("prediction", "0 to 1", "255", "divided by 255")):
+        getattr(al, score)(mask, mask / 255.0)
+
+
+@each_score
 def test_a_predicted_label_outside_the_classes(score, library):
     target = np.array([[0, 1, 2, 2], [0, 1, 2, 255]])
     prediction = np.array([[0, 1, 2, 2], [0, 3, 2, 7]])

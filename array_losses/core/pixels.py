@@ -118,8 +118,9 @@ class Pixels:
         """Return given probabilities; others raise a ValueError, or are NaN without a look."""
         if not self._look:
             return only_probabilities(self.xp, p)
-        hint = "with `activation=None` (and for scores) logits are no probabilities"
-        check_probabilities(self.xp, p, "logits` or `prediction", hint)
+        logits = "with `activation=None` (and for scores) logits are no probabilities"
+        above = f"{logits}; values from 0 to 255 are to be divided by 255"
+        check_probabilities(self.xp, p, "logits` or `prediction", above, below=logits)
         return p
 
     @property
