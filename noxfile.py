@@ -84,6 +84,18 @@ PRESETS_NEED = (
     "scipy",
     "tqdm",
 )
+# What trainers import that come without their dependencies: those bring torchvision.
+TRAINERS = ("fastai==2.8.12", "fastcore>=2.2", "fastdownload", "fastprogress<1.1", "fasttransform")
+TRAINERS_NEED = (
+    "cloudpickle",
+    "matplotlib",
+    "pandas",
+    "pillow",
+    "plum-dispatch",
+    "requests",
+    "scikit-learn",
+    "scipy",
+)
 DOCTEST = ("--doctest-modules", "--doctest-glob=*.md", "-o", "addopts=--import-mode=importlib")
 WORKERS = ("-n", "2")
 
@@ -265,6 +277,24 @@ def newest(session: nox.Session) -> None:
     env = backends("numpy", "jax") | jax_cache(session)
     files = [f"tests/test_{name}.py" for name in names]
     session.run("pytest", *WORKERS, *files, *session.posargs, env=env)
+
+
+@nox.session(default=False)
+def integrations(session: nox.Session) -> None:
+    """Two steps in each trainer of docs/trainers.md; a package that is missing is an error."""
+    session.install("-e", ".[test,jax,integrations]", TORCH, *TRAINERS_NEED)
+    monai = next(
+        one for one in PYPROJECT["project"]["optional-dependencies"]["presets"] if "monai" in one
+    )
+    session.install("--no-deps", *TRAINERS, monai)
+    env = {"JAX_PLATFORMS": "cpu"}
+    # Their warnings are theirs.
+    command = ("pytest", "-W", "default", "--disable-warnings")
+    session.run(
+        *command, "tests/integrations", *session.posargs, env=env | {"KERAS_BACKEND": "torch"}
+    )
+    keras = "tests/integrations/test_keras.py"
+    session.run(*command, keras, env=env | {"KERAS_BACKEND": "jax"})
 
 
 @nox.session(default=False)
