@@ -374,6 +374,32 @@ def test_departure_of_half_precision():
     check_row("monai", "`DiceLoss(softmax=True)` in float16, 600 x 600 pixels", theirs, mine)
 
 
+def test_departure_of_another_activation_in_half_precision():
+    """It is given the input as it is; what it rounds is not made good."""
+    data = Data(36)
+    logits = torch.from_numpy(data.logits(1, 1, 30, 30)).half()
+    arrays = logits, torch.from_numpy(data.bits(1, 1, 30, 30)).half()
+    theirs = dice.DiceLoss(other_act=torch.sigmoid)(*arrays)
+    mine = presets.DiceLoss(other_act=torch.sigmoid)(*arrays)
+    exact = presets.DiceLoss(sigmoid=True)(logits.double(), arrays[1].double())
+    assert presets.DiceLoss(sigmoid=True)(*arrays) == pytest.approx(float(exact), rel=1e-6)
+    assert mine != pytest.approx(float(exact), rel=1e-6)
+    assert abs(mine - exact) < abs(theirs - exact)
+    check_row("monai", "`DiceLoss(other_act=torch.sigmoid)` in float16", theirs, mine)
+
+
+def test_uniform_weights_of_an_empty_mask():
+    """With uniform weights an absent class is no infinite one; else all weigh 0 then."""
+    arrays = np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 4, 4))
+    for options, expected in (({}, 1.0), ({"smooth_nr": 1}, 0.875)):
+        loss = agreed("GeneralizedDiceLoss", arrays, sigmoid=True, w_type="uniform", **options)
+        assert float(loss) == pytest.approx(expected, rel=1e-5)
+    agreed("GeneralizedDiceLoss", arrays, sigmoid=True, w_type="square", smooth_nr=1)
+    several = Data(37).logits(2, 3, 4), np.zeros((2, 3, 4))
+    for batch in (False, True):
+        agreed("GeneralizedDiceLoss", several, softmax=True, w_type="uniform", batch=batch)
+
+
 def test_oddity_of_soft_targets_in_focal():
     data = Data(34)
     arrays = data.logits(2, 3, 4, 5), data.probabilities(2, 3, 4, 5)

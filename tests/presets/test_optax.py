@@ -185,6 +185,20 @@ def test_departure_of_labels_that_are_no_classes():
     )
 
 
+def test_departure_of_negative_labels():
+    logits, labels = Data(14).logits(2, 3), np.asarray([1, -1])
+    with jax.enable_x64(True):
+        theirs = optax.softmax_cross_entropy_with_integer_labels(
+            jax.numpy.asarray(logits), jax.numpy.asarray(labels)
+        )
+    last = presets.softmax_cross_entropy_with_integer_labels(logits, np.asarray([1, 2]))
+    np.testing.assert_allclose(theirs, last)  # it counts from the end
+    with pytest.raises(ValueError, match="`target` must hold integers from 0 to 2, got -1"):
+        presets.softmax_cross_entropy_with_integer_labels(logits, labels)
+    what = "`softmax_cross_entropy_with_integer_labels`, label -1 of 3"
+    check_row("optax", what, theirs[1], "ValueError")
+
+
 def test_departure_of_poly_loss_of_some_pixels():
     data = Data(13)
     logits, labels = data.logits(2, 3), np.eye(3)[[0, 2]]

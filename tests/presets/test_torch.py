@@ -157,3 +157,19 @@ def test_departure_in_half_precision():
     logits, target = tensor(data.logits(2, 3, 50)).half(), tensor(data.labels(3, 2, 50))
     assert F.cross_entropy(logits, target).dtype == torch.float16
     assert presets.cross_entropy(logits, target).dtype == torch.float32
+
+
+def test_departure_of_one_class():
+    logits, target = Data(5).logits(1, 1, 4), np.zeros((1, 4), dtype=int)
+    theirs = F.cross_entropy(tensor(logits), tensor(target))
+    with pytest.raises(ValueError, match="`activation` must not be"):
+        presets.cross_entropy(logits, target)
+    check_row("torch", "`cross_entropy` of one class", theirs, "ValueError")
+
+
+def test_departure_of_class_weights_of_0():
+    logits, target = Data(6).logits(1, 3, 4), np.zeros((1, 4), dtype=int)
+    theirs = F.cross_entropy(tensor(logits), tensor(target), torch.zeros(3).double())
+    with pytest.raises(ValueError, match="`class_weights` must hold a positive number"):
+        presets.cross_entropy(logits, target, [0.0, 0.0, 0.0])
+    check_row("torch", "`cross_entropy(weight=[0, 0, 0])`, mean", theirs, "ValueError")
