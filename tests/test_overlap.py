@@ -231,6 +231,22 @@ def test_a_small_class_counts_as_much_as_a_large_one(library, dtype):
     assert float(uniform(*arrays)) == pytest.approx(float(pooled(*arrays)), **close(dtype))
 
 
+@pytest.mark.parametrize("present", [0, 1, 3])
+def test_uniform_weights_that_keep_absent_classes_are_dice_of_all_classes(present):
+    """An absent class has the weight 1 then, also where no class is present."""
+    logits = np.random.default_rng(12).normal(size=(2, 3, 6))
+    target = np.eye(3)[np.arange(12).reshape(2, 6) % max(present, 1)].transpose(0, 2, 1)
+    target *= present > 0
+    for options in ({}, {"smooth": 1.0}, {"class_weights": (1, 2, 3)}, {"power": 2}):
+        options |= {"activation": "sigmoid", "absent": "keep"}
+        uniform = al.GeneralizedDiceLoss(weighting="uniform", **options)
+        pooled = al.DiceLoss(pool="batch+class", **options)
+        value, gradient = uniform.value_and_grad(logits, target)
+        expected, slope = pooled.value_and_grad(logits, target)
+        assert value == pytest.approx(expected, rel=1e-13)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-10, atol=1e-15)
+
+
 @pytest.mark.parametrize("weighting", ["square", "simple", "uniform"])
 def test_generalized_dice_of_equal_sizes_is_dice_of_all(weighting, library, dtype):
     logits, _, _ = Data(spatial=(3, 3), seed=10).build(dtype)

@@ -328,6 +328,20 @@ def test_assert_gradient_finds_the_wrong_entry():
         assert_gradient(OneEntryOff(), logits, target)
 
 
+def test_assert_gradient_asks_for_weights_only_if_they_are_given():
+    class Own:
+        def __call__(self, logits, target):
+            return np.sum(logits**2)
+
+        def value_and_grad(self, logits, target):
+            return np.sum(logits**2), 2.0 * logits
+
+    logits, target = example()
+    assert_gradient(Own(), logits, target)
+    with pytest.raises(TypeError, match="pixel_weights"):
+        assert_gradient(Own(), logits, target, pixel_weights=np.ones(target.shape))
+
+
 def test_assert_gradient_does_not_take_nan_for_right():
     class NaN(Wrapped):
         def value_and_grad(self, logits, target, /, *, pixel_weights=None):

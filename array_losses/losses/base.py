@@ -236,6 +236,31 @@ class Loss(Criterion):
         return ((1.0, self),)  # type: ignore[return-value]
 
     @property
+    def additive(self) -> bool:
+        """Whether the totals of two pieces of an image add up to the totals of the image."""
+        return True
+
+    @property
+    def by_class(self) -> bool:
+        """Whether value and slope together come best from all pixels of one class at a time."""
+        return False
+
+    @property
+    def pixelwise(self) -> bool:
+        """Whether it is a sum over pixels, so that its slope needs no totals but the divisor."""
+        return False
+
+    @property
+    def per_image(self) -> bool:
+        """Whether totals are kept for each image."""
+        return False
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the value is a map over pixels."""
+        return False
+
+    @property
     def selects(self) -> bool:
         """Whether only some pixels count, chosen by comparing those of the whole batch."""
         return False

@@ -1,5 +1,7 @@
 """presets.nnunet against an oracle of nnU-Net's formulas: the package is not installed here."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -212,6 +214,18 @@ def test_two_terms_share_a_softmax():
     said = presets.DC_and_CE_loss({}, {}, 0.5, 2.0).translate(z, y)
     assert said.criterion.weights == (2.0, 0.5)
     assert said.offset == -2.0
+
+
+def test_the_terms_by_nnunets_names():
+    """nnU-Net's trainer reads `loss.dc`, and sets it, compiled."""
+    loss = presets.DC_and_CE_loss({"smooth": 1e-5, "do_bg": False}, {"weight": [1.0, 2.0]})
+    assert loss.dc == presets.SoftDiceLoss("softmax", smooth=1e-5, do_bg=False)
+    assert loss.ce.weight == (1.0, 2.0)
+    assert isinstance(presets.DC_and_topk_loss({}, {"k": 5}).ce, presets.TopKLoss)
+    regions = presets.DC_and_BCE_loss({}, {"smooth": 1e-5})
+    assert regions.dc == presets.MemoryEfficientSoftDiceLoss("sigmoid", smooth=1e-5)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="`dc` cannot be set"):
+        loss.dc = None
 
 
 def test_oddity_of_the_sign():
