@@ -2,11 +2,13 @@
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.cli.main import main
 from tests.backends import BACKENDS
 from tests.cases import ALL_CLASSES, CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
 
@@ -875,3 +877,80 @@ def test_infinity_is_no_number(name, torch):
     loss = getattr(al, ALL_CLASSES[name])()
     assert np.isnan(float(loss(logits, target)))
     assert np.isnan(float(torch.func.grad_and_value(lambda z: loss(z, target))(logits)[1]))
+
+
+# --- the words of docs/errors.md ------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[1] / "docs" / "errors.md").read_text(encoding="utf-8")
+
+
+def rows(title):
+    """The calls of a table of the page and what they say; an ellipsis stands for anything."""
+    _, _, part = PAGE.partition(f"\n### {title}\n")
+    part, _, _ = part.partition("\n#")
+    found = re.findall(r"^\| `(.+?)` \| (.+) \|$", part, re.MULTILINE)
+    assert found
+    return [pytest.param(*row, id=row[0]) for row in found]
+
+
+def check_words(call, words, **names):
+    """Make the call, and compare with what the page says."""
+    if words == "nan":
+        assert np.isnan(float(eval(call, names)))
+        return
+    with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
+        eval(call, names)
+    pattern = ".*".join(map(re.escape, words.split("…")))
+    assert re.fullmatch(pattern, f"{caught.type.__name__}: {caught.value}", re.DOTALL)
+
+
+def arrays_of_the_page(library):
+    """The arrays that the page makes with NumPy, and the libraries."""
+    shape, dtype = (2, 3, 4), library.dtypes[0]
+    return {
+        "al": al,
+        "np": np,
+        "z": library.asarray(np.zeros(shape), dtype),
+        "y": library.asarray(np.zeros((2, 4), dtype=int)),
+        "hot": library.asarray(np.ones(shape, dtype=int)),
+        "soft": library.asarray(np.ones(shape), dtype),
+        "w": library.asarray(np.ones((2, 4)), dtype),
+    }
+
+
+@pytest.mark.parametrize(("call", "words"), rows("With every library"))
+def test_words_of_every_library(call, words, library):
+    check_words(call, words, **arrays_of_the_page(library))
+
+
+@pytest.mark.parametrize(("call", "words"), rows("NumPy"))
+def test_words_of_numpy(call, words):
+    torch = pytest.importorskip("torch") if "torch" in call else None
+    check_words(call, words, torch=torch, **arrays_of_the_page(BACKENDS["numpy"]))
+
+
+@pytest.mark.parametrize(("call", "words"), rows("PyTorch"))
+def test_words_of_torch(call, words, torch):
+    check_words(call, words, torch=torch, **arrays_of_the_page(BACKENDS["torch"]))
+
+
+@pytest.mark.parametrize(("call", "words"), rows("JAX"))
+def test_words_of_jax(call, words, jax):
+    torch = pytest.importorskip("torch") if "torch" in call else None
+    check_words(call, words, jax=jax, torch=torch, **arrays_of_the_page(BACKENDS["jax"]))
+
+
+@pytest.mark.parametrize(("call", "words"), rows("The command"))
+def test_words_of_the_command(call, words, monkeypatch, capsys):
+    arguments = call.split()
+    while "=" in arguments[0]:
+        monkeypatch.setenv(*arguments.pop(0).split("="))
+    assert arguments.pop(0) == "array-losses"
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2
+    prefix = f"array-losses {arguments[0]}: (error: )?"
+    assert re.fullmatch(prefix + ".*".join(map(re.escape, words.split("…"))), line)
