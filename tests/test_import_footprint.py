@@ -84,3 +84,13 @@ def test_jax_arrays_do_not_need_torch(jax):
     )
     assert "jax" in frameworks
     assert not frameworks & {"torch", "cupy", "dask", "array_api_strict"}
+
+
+def test_plain_data_need_no_framework():
+    frameworks, modules = imported_by("""
+        import array_losses as al
+        loss = al.from_config({"class": "presets.monai.DiceLoss"})
+        al.from_config((al.CrossEntropyLoss() - al.DiceLoss()).to_config())
+    """)
+    assert not frameworks
+    assert "array_losses.frameworks.torch_module" not in modules
