@@ -150,6 +150,7 @@ def test_monai(criterion, wrap):
         network=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
         loss_function=wrap(criterion),
+        decollate=False,
     )
     trainer.add_event_handler(
         ignite.engine.Events.ITERATION_COMPLETED,
