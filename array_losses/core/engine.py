@@ -436,7 +436,20 @@ class Evaluation:
         if formula.mapped:
             return (xp.astype(d, self.dtype),)
         rates = formula.rates(xp, state.totals[i], self._divide(d, state.divisors[i]))
-        return tuple(xp.astype(rate, self.dtype) for rate in rates)
+        return tuple(self._narrowed(rate) for rate in rates)
+
+    def _narrowed(self, rate: Array) -> Array:
+        """Return a derivative in the compute dtype, the largest for one that this cannot hold.
+
+        What it multiplies is as small: the probabilities of a class that no pixel may have.
+        """
+        xp = self.xp
+        limit = 2.0**-16 * xp.finfo(self.dtype).max  # with room for what is computed from it
+        if self.wide != self.dtype:
+            large = xp.abs(rate) > limit
+            if not self.look or xp.any(large):
+                rate = xp.where(large & xp.isfinite(rate), limit * xp.sign(rate), rate)
+        return xp.astype(rate, self.dtype)
 
     def _weight(self, i: int) -> Array:
         """Return the weight of a loss in the sum."""

@@ -14,7 +14,7 @@ from array_losses.core import activations
 from array_losses.core.activations import Activation
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace
-from array_losses.core.products import over_pixels, times
+from array_losses.core.products import chosen, over_pixels, times
 
 __all__ = [
     "Apart",
@@ -167,8 +167,7 @@ class _ModerateApart(HardView):
 
     def backward_by_class(self, inside: Array, outside: Array, weights: Array | None) -> Array:
         """Return d loss / d logits: p has the same slope as 1 - p, but for the sign."""
-        slope = self._share * (inside - outside)
-        slope += outside
+        slope = chosen(self.xp, self._share, inside, outside)
         slope *= self.p
         slope *= self.not_p
         return times(weights, slope)

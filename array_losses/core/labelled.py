@@ -16,7 +16,7 @@ from array_losses.core.hard import HardView
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
 from array_losses.core.once import once
-from array_losses.core.products import over_both, over_pixels, times
+from array_losses.core.products import chosen, over_both, over_pixels, times
 
 __all__ = ["kept_softmax", "labelled_softmax"]
 
@@ -153,9 +153,7 @@ class _Few(_Moderate):
 
     def backward_by_class(self, inside: Array, outside: Array, weights: Array | None) -> Array:
         """Return p (dp - sum of p dp)."""
-        dp = self._share * (inside - outside)
-        dp += outside
-        return self._backward(dp, weights)
+        return self._backward(chosen(self.xp, self._share, inside, outside), weights)
 
     def errors(self) -> Array:
         """Return p, but 1 - p for the labelled class."""

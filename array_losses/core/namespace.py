@@ -35,6 +35,7 @@ __all__ = [
     "is_numpy_namespace",
     "is_of_jax",
     "is_real_floating",
+    "is_tiny",
     "is_torch_namespace",
     "namespace_of",
     "near_constant",
@@ -220,15 +221,20 @@ def near_constant(xp: Namespace, x: Array) -> Array:
     return x.detach() if is_torch_namespace(xp) else xp.floor(x)
 
 
+def is_tiny(xp: Namespace, x: Array) -> Array:
+    """Return where a number is 0, or so small that it is no divisor: its inverse may overflow."""
+    return xp.abs(x) < 2.0 * xp.finfo(x.dtype).smallest_normal
+
+
 def quotient(xp: Namespace, x: Array, y: Array) -> Array:
-    """Return `x` / `y` for positive `y`, whose derivative is a number wherever it is one itself.
+    """Return `x` / `y`, `y` not 0, whose derivative is a number wherever it is one itself.
 
     JAX divides by the square of `y` there, which in float32 is none beyond 1e-19 and 1e19: so both
     are first measured by a constant near `y`.
     """
     if not is_jax_namespace(xp):
         return x / y
-    unit = xp.exp(xp.floor(xp.log(y)))  # floor is flat
+    unit = xp.exp(xp.floor(xp.log(xp.abs(y))))  # floor is flat
     return (x / unit) / (y / unit)
 
 

@@ -28,10 +28,10 @@ class Softmax(Activation):
         classes = xp.arange(logits.shape[1], dtype=best.dtype, device=device(logits))
         top = classes[None, :, None] == best
         peak = xp.sum(xp.where(top, logits, 0.0), axis=1, keepdims=True)
-        self.shifted = logits - peak
-        # At the top it is 1 (NaN, if that is) and flat: what is steep in 1 - p must not pass
-        # through it, where it would cancel.
-        self.exp = xp.where(top, 1.0 + 0.0 * peak, xp.exp(self.shifted))
+        # At the top it is 0 (NaN, if that is infinite) and flat: what passed through it would
+        # cancel, but for rounding, which a sure pixel's small derivative does not bear.
+        self.shifted = xp.where(top, 0.0 * peak, logits - peak)
+        self.exp = xp.exp(self.shifted)
         self.others = xp.sum(xp.where(top, 0.0, self.exp), axis=1, keepdims=True)
         self.total = 1.0 + self.others
 
@@ -73,6 +73,7 @@ class LabelledSoftmax(Sigmoid):
     """The labelled class of a softmax, from the distance of its logit to all the others.
 
     With L = log sum exp(z_j) over the classes j other than the label y, p_y = sigmoid(z_y - L).
+    What all logits share is taken away before anything is added to them, which would round it.
     """
 
     def __init__(self, xp: Namespace, logits: Array, labels: Labels) -> None:
@@ -84,11 +85,11 @@ class LabelledSoftmax(Sigmoid):
         total = xp.sum(self._exp_others, axis=1, keepdims=True)
         alone = total == 0.0
         self._total = xp.where(alone, 1.0, total)
-        log_others = xp.where(alone, -float("inf"), near + xp.log(self._total))
+        log_others = xp.where(alone, -float("inf"), xp.log(self._total))
         labelled = labels.pick(logits)
         # As the largest of all, infinity is no number to compare with; a sigmoid would bear it.
         labelled = xp.where(labelled == float("inf"), float("nan"), labelled)
-        super().__init__(xp, labelled - log_others)
+        super().__init__(xp, (labelled - near) - log_others)
 
     @property
     def p_others(self) -> Array:

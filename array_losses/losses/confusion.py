@@ -8,22 +8,26 @@ from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
 
-__all__ = ["Intersection", "Power", "counts", "counts_slope", "true_negatives"]
+__all__ = [
+    "Intersection",
+    "Power",
+    "counts",
+    "counts_slope",
+    "squares",
+    "squares_slope",
+    "true_negatives",
+]
 
 Intersection: TypeAlias = Literal["l1", "product"]
 Power: TypeAlias = Literal[1, 2]
 
 
-def counts(
-    pixels: Pixels, *, per_image: bool, intersection: Intersection, power: Power = 1
-) -> Totals:
+def counts(pixels: Pixels, *, per_image: bool, intersection: Intersection) -> Totals:
     """Return true positives, false positives and false negatives of each class."""
-    if pixels.hard and power == 1:
+    if pixels.hard:
         return pixels.confusion(per_image=per_image)
     p, g = pixels.activation.p, pixels.share
-    if power == 2:
-        pieces = (p * g, p * (p - g), g * (g - p))
-    elif intersection == "product":
+    if intersection == "product":
         pieces = (p * g, p * (1.0 - g), pixels.activation.not_p * g)
     else:
         pieces = _l1(pixels)
@@ -57,7 +61,7 @@ def true_negatives(pixels: Pixels, *, per_image: bool, intersection: Intersectio
 
 
 def counts_slope(
-    pixels: Pixels, inside: Array, outside: Array, *, intersection: Intersection, power: Power = 1
+    pixels: Pixels, inside: Array, outside: Array, *, intersection: Intersection
 ) -> Array:
     """Return d loss / d logits.
 
@@ -65,15 +69,48 @@ def counts_slope(
     `outside` where it has not, d loss / d (FP - TN); both (images or 1, classes).
     """
     inside, outside = inside[:, :, None], outside[:, :, None]
-    if pixels.hard and power == 1:
+    if pixels.hard:
         return pixels.backward_by_class(inside, outside)
     xp, p, g = pixels.xp, pixels.activation.p, pixels.share
-    if power == 2:
-        dp = g * inside + (2.0 * p - g) * outside
-    elif intersection == "product":
+    if intersection == "product":
         dp = g * inside + (1.0 - g) * outside
     else:
         middle = 0.5 * (inside + outside)
         below, on = pixels.sides(p)
         dp = xp.where(on, middle, xp.where(below, inside, outside))
     return pixels.backward(dp)
+
+
+def squares(pixels: Pixels, *, per_image: bool, false_positives: bool) -> Totals:
+    """Return the sums of p g, (p - g)^2, g (g - p) and, if asked for, p (p - g) of each class.
+
+    The last two are what squares make of false negatives and false positives, and the second is
+    the sum of both: where a pixel is sure they cancel all but that.
+    """
+    p, g, error = pixels.activation.p, pixels.share, _error(pixels)
+    pieces = [p * g, error * error, -error * g]
+    if false_positives:
+        pieces.append(p * error)
+    return tuple(pixels.sum(piece, per_image=per_image) for piece in pieces)
+
+
+def squares_slope(pixels: Pixels, rates: Totals) -> Array:
+    """Return d loss / d logits from d loss / d `squares`."""
+    by_hit, by_square, by_miss, *by_false = (rate[:, :, None] for rate in rates)
+    p, error = pixels.activation.p, _error(pixels)
+    dp = (by_hit - by_miss) * pixels.share + 2.0 * by_square * error
+    for rate in by_false:
+        dp = dp + rate * (p + error)
+    return pixels.backward(dp)
+
+
+def _error(pixels: Pixels) -> Array:
+    """Return p - g, of a hard target without a subtraction."""
+    p, g = pixels.activation.p, pixels.share
+    if not pixels.hard:
+        ends = pixels.ends
+        return p - g if ends is None else pixels.xp.where(ends[1], -pixels.activation.not_p, p - g)
+    not_p = pixels.activation.not_p
+    if pixels.traced:
+        return pixels.xp.where(pixels.target, -not_p, p)
+    return (1.0 - g) * p - g * not_p

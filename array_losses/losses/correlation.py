@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 from array_losses.core import options
 from array_losses.core.formula import Totals
-from array_losses.core.namespace import Array, Namespace, quotient
+from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import ClassLoss, Pool
-from array_losses.losses.confusion import Intersection, counts, counts_slope, true_negatives
+from array_losses.losses.confusion import (
+    Intersection,
+    counts,
+    counts_slope,
+    true_negatives,
+)
 
 __all__ = ["MCCLoss"]
 
@@ -93,58 +98,83 @@ class MCCLoss(ClassLoss):
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 1 for 0 / 0, but 0 without any pixel.
 
-        Above a correlation of 0 as (D^2 - N^2) / (D (D + N)), the fraction being N / D, with
+        Near a correlation r of 1 as K / (G H (1 + r)), with
 
-            D^2 - N^2 = TP TN (FP + FN) + FP FN (TP + TN)    (in shares of all pixels),
+            K = TP / P * TN / Q * (FP + FN) + FP / P * FN / Q * (TP + TN),
 
-        which does not cancel near 0, where 1 - N / D would.
+        which does not cancel, where 1 - r would.
         """
-        (tp, fp, fn, tn), difference, root, _ = _fraction(xp, totals)
-        cross = tp * tn * (fp + fn) + fp * fn * (tp + tn)
-        above = difference > 0.0
-        # One after the other: the square of their product would underflow in the derivative.
-        near = (cross / root) / xp.where(above, root + difference, 1.0)
-        loss = xp.where(above, near, 1.0 - difference / root)
-        return xp.where(sum(totals) == 0.0, 0.0, loss)
+        shares = _shares(xp, totals)
+        tp, fp, fn, tn = shares.counts
+        (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
+        pair = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
+        correlation = (right * right_not - wrong * wrong_not) * pair
+        correlation = correlation / xp.sqrt(shares.there) / xp.sqrt(shares.not_there)
+        correlation = xp.where(shares.empty, 0.0, correlation)
+        near = correlation > 0.5
+        cross = right * right_not * (fp + fn) + wrong * wrong_not * (tp + tn)
+        rest = cross / shares.there / shares.not_there / xp.where(near, 1.0 + correlation, 1.0)
+        return xp.where(
+            sum(totals) == 0.0, 0.0, xp.where(near & ~shares.empty, rest, 1.0 - correlation)
+        )
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d (TP, FP, FN, TN): the quotient rule."""
-        (tp, fp, fn, tn), difference, root, nothing = _fraction(xp, totals)
-        half = 0.5 * difference / root
+        """Return d loss / d (TP - FN) and d loss / d (FP - TN): no logit moves TP + FN or FP + TN.
 
-        def part(sum_of_two: Array) -> Array:
-            return half / xp.where(nothing, 1.0, sum_of_two)
-
-        found, there, not_there, rest = (part(x) for x in (tp + fp, tp + fn, tn + fp, tn + fn))
-        d = xp.where(nothing, 0.0, d / _whole(xp, totals))
-        return (
-            d * (found + there - tn / root),
-            d * (found + not_there + fn / root),
-            d * (there + rest + fp / root),
-            d * (not_there + rest - tp / root),
-        )
+        They are -(TN / Q + FP / P) / (2 D) and (TP / P + FN / Q) / (2 D), with D the root.
+        """
+        shares = _shares(xp, totals)
+        (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
+        root = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
+        root = root * xp.sqrt(shares.there) * xp.sqrt(shares.not_there)
+        d = xp.where(shares.empty, 0.0, 0.5 * d / _whole(xp, totals))
+        return -d * (right_not + wrong) / root, d * (right + wrong_not) / root
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits."""
-        by_tp, by_fp, by_fn, by_tn = rates
-        return counts_slope(pixels, by_tp - by_fn, by_fp - by_tn, intersection=self.intersection)
+        return counts_slope(pixels, *rates, intersection=self.intersection)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """The four counts as shares of all pixels, and in what they are to each other.
+
+    Where one of the sums is 0, or as good as 0, it comes as 1.
+
+    Attributes
+    ----------
+    counts : TP, FP, FN and TN
+    predicted, not_predicted : P = TP + FP and Q = TN + FN
+    there, not_there : G = TP + FN and H = TN + FP
+    found : TP / P and FP / P
+    not_found : TN / Q and FN / Q
+    empty : whether one of the sums is 0
+    """
+
+    counts: Totals
+    predicted: Array
+    not_predicted: Array
+    there: Array
+    not_there: Array
+    found: Totals
+    not_found: Totals
+    empty: Array
+
+
+def _shares(xp: Namespace, totals: Totals) -> _Shares:
+    every = _whole(xp, totals)
+    tp, fp, fn, tn = counts = tuple(quotient(xp, one, every) for one in totals)
+    sums = (tp + fp, tn + fn, tp + fn, tn + fp)
+    empty = is_tiny(xp, sums[0])
+    for one in sums[1:]:
+        empty = empty | is_tiny(xp, one)
+    p, q, there, not_there = (xp.where(empty, 1.0, one) for one in sums)
+    found = quotient(xp, tp, p), quotient(xp, fp, p)
+    not_found = quotient(xp, tn, q), quotient(xp, fn, q)
+    return _Shares(counts, p, q, there, not_there, found, not_found, empty)
 
 
 def _whole(xp: Namespace, totals: Totals) -> Array:
     tp, fp, fn, tn = totals
     every = (tp + fn) + (fp + tn)
     return xp.where(every == 0.0, 1.0, every)
-
-
-def _fraction(xp: Namespace, totals: Totals) -> tuple[Totals, Array, Array, Array]:
-    """Return the four as shares of all pixels, TP TN - FP FN, the root below it, and if that is 0.
-
-    Where it is 0 the two come as 0 and 1.
-    """
-    every = _whole(xp, totals)
-    tp, fp, fn, tn = shares = tuple(quotient(xp, one, every) for one in totals)
-    # Two roots of two factors each: all four at once would underflow.
-    pair, other = (tp + fp) * (tn + fn), (tp + fn) * (tn + fp)
-    empty = (pair == 0.0) | (other == 0.0)
-    root = xp.sqrt(xp.where(empty, 1.0, pair)) * xp.sqrt(xp.where(empty, 1.0, other))
-    return shares, xp.where(empty, 0.0, tp * tn - fp * fn), root, empty

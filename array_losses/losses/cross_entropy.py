@@ -184,8 +184,33 @@ class PolyLoss(_SmoothedLoss):
 
     def surprise(self, outcome: Outcome) -> Array:
         """Return -log p + epsilon (1 - p)."""
-        return self.epsilon * outcome.activation.not_p - outcome.log_p
+        not_p = outcome.activation.not_p
+        if not self._cancels:
+            return self.epsilon * not_p - outcome.log_p
+        xp = outcome.pixels.xp
+        sure = not_p < 0.125
+        rest = _rest_of_log(xp.where(sure, not_p, 0.0)) + (1.0 + self.epsilon) * not_p
+        return xp.where(sure, rest, self.epsilon * not_p - outcome.log_p)
 
     def rate(self, outcome: Outcome) -> Array | float:
         """Return d surprise / d log p = -1 - epsilon p."""
+        if self._cancels:
+            return self.epsilon * outcome.activation.not_p - (1.0 + self.epsilon)
         return -1.0 - self.epsilon * outcome.activation.p
+
+    @property
+    def _cancels(self) -> bool:
+        """Whether the leading term is left with next to nothing."""
+        return abs(1.0 + self.epsilon) < 0.25
+
+
+def _rest_of_log(x: Array) -> Array:
+    """Return -log(1 - x) - x for x up to 1/8, without the difference.
+
+    With r = x / (2 - x) the logarithm is 2 (r + r^3 / 3 + r^5 / 5 + ...), and 2 r - x = r x.
+    """
+    r = x / (2.0 - x)
+    square, series = r * r, 0.0
+    for n in range(13, 1, -2):
+        series = square * (1.0 / n + series)
+    return r * x + 2.0 * r * series

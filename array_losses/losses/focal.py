@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Fraction, Totals, divide
+from array_losses.core.formula import Fraction, Totals
 from array_losses.core.joint import MEANS, joint
-from array_losses.core.namespace import Array, Namespace
+from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
 from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import PerClass
@@ -183,15 +184,19 @@ class FocalLoss(SidedLoss):
         losses, divisor = super().value(xp, totals)
         if self.pixelwise:
             return losses, divisor
-        return divide(xp, losses, divisor), None
+        tiny = is_tiny(xp, divisor)
+        mean = quotient(xp, losses, xp.where(tiny, 1.0, divisor))
+        return xp.where(tiny & ~xp.isnan(losses), 0.0, mean), None
 
     def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
         """Return d loss / d summed losses and, where logits move it, d loss / d divisor."""
         if self.pixelwise:
             return super().rates(xp, totals, d)
         losses, divisor = (total[0, 0] for total in totals)
-        by_losses = divide(xp, d, divisor)
-        return by_losses, -by_losses * divide(xp, losses, divisor)
+        tiny = is_tiny(xp, divisor)
+        divisor = xp.where(tiny, 1.0, divisor)
+        by_losses = xp.where(tiny, 0.0, d / divisor)
+        return by_losses, -by_losses * (losses / divisor)
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits; `rates` may also hold a map over the pixels."""
@@ -216,28 +221,61 @@ class FocalLoss(SidedLoss):
         return gamma, gamma
 
     def _dimming(self, outcome: Outcome) -> Array:
-        """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0; 1 below the threshold."""
-        xp, not_p = outcome.pixels.xp, outcome.activation.not_p
-        if self.threshold is not None:
-            not_p = not_p / self._thresholds[1]
-        if isinstance(self.gamma, float) and self.gamma in (1.0, 2.0):
-            power = not_p if self.gamma == 1.0 else not_p * not_p
+        """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0; 1 below the threshold.
+
+        For the normalised loss times a power of two, which the divisor holds too: else it would
+        underflow where all pixels are sure.
+        """
+        xp, base, unit = outcome.pixels.xp, self._base(outcome), self._unit(outcome)
+        if self.gamma == 1.0:
+            power = unit * unit * base
+        elif self.gamma == 2.0:
+            power = (unit * base) * (unit * base)
         else:
             gamma = outcome.choose(*self.gammas(outcome.pixels))
-            sure = not_p == 0.0
-            power = xp.exp(gamma * xp.log(xp.where(sure, 1.0, not_p)))
-            at_zero = xp.astype(gamma * xp.ones_like(not_p) == 0.0, not_p.dtype)
-            power = xp.where(sure, at_zero, power)
+            sure = is_tiny(xp, base)
+            log = xp.log(xp.where(sure, 1.0, base))
+            half = unit * xp.exp(0.5 * gamma * log)
+            at_zero = xp.astype(gamma * xp.ones_like(base) == 0.0, base.dtype)
+            power = xp.where(sure, unit * unit * at_zero, half * half)
         if self.threshold is None:
             return power
-        return xp.where(outcome.activation.p < self._thresholds[0], 1.0, power)
+        return xp.where(self._is_below(outcome), unit * unit, power)
 
     def _dimming_rate(self, outcome: Outcome, dimming: Array) -> Array:
         """Return d (1 - p)^gamma / d log p = -gamma p (1 - p)^(gamma - 1)."""
-        xp, at = outcome.pixels.xp, outcome.activation
-        quotient = at.p / (at.not_p + xp.finfo(at.not_p.dtype).smallest_normal)
-        rate = -dimming * outcome.choose(*self.gammas(outcome.pixels)) * quotient
-        return rate if self.threshold is None else xp.where(at.p < self._thresholds[0], 0.0, rate)
+        xp, base, unit = outcome.pixels.xp, self._base(outcome), self._unit(outcome)
+        if self.gamma == 1.0:
+            quotient = unit * unit
+        elif self.gamma == 2.0:
+            quotient = unit * unit * base
+        else:
+            quotient = dimming / xp.where(is_tiny(xp, base), 1.0, base)
+        rate = -outcome.choose(*self.gammas(outcome.pixels)) * outcome.activation.p * quotient
+        if self.threshold is None:
+            return rate
+        return xp.where(self._is_below(outcome), 0.0, rate / self._thresholds[1])
+
+    def _base(self, outcome: Outcome) -> Array:
+        """Return 1 - p, over the threshold if there is one."""
+        not_p = outcome.activation.not_p
+        return not_p if self.threshold is None else not_p / self._thresholds[1]
+
+    def _unit(self, outcome: Outcome) -> float:
+        """Return the root of what the normalised loss multiplies its factors with."""
+        gamma = numbers(self.gamma)
+        steep = gamma > 1.0 if isinstance(gamma, float) else min(gamma) > 1.0
+        if self.pixelwise or not steep:  # Else a factor underflows no sooner than 1 - p.
+            return 1.0
+        pixels = outcome.pixels
+        return 2.0 ** (math.frexp(pixels.xp.finfo(pixels.dtype).max)[1] * 3 // 10)
+
+    def _is_below(self, outcome: Outcome) -> Array:
+        """Return where p is below the threshold, also where it rounds to 1."""
+        at, threshold = outcome.activation, self._thresholds[0]
+        if threshold == 1.0 and self.activation is not None:
+            return at.p <= 1.0
+        return at.not_p > 1.0 - threshold if threshold > 0.5 else at.p < threshold
 
     @property
     def _thresholds(self) -> tuple[float, float]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Totals, divide
-from array_losses.core.namespace import Array, Namespace, device, inverse, quotient
+from array_losses.core.formula import Totals
+from array_losses.core.namespace import Array, Namespace, device, inverse, is_tiny, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import Activation, PerClass
 from array_losses.losses.class_mean import ClassLoss, Pool
-from array_losses.losses.confusion import Intersection, Power, counts, counts_slope
+from array_losses.losses.confusion import (
+    Intersection,
+    Power,
+    counts,
+    counts_slope,
+    squares,
+    squares_slope,
+)
 
 __all__ = ["DiceLoss", "Form", "GeneralizedDiceLoss", "JaccardLoss", "TverskyLoss", "Weighting"]
 
@@ -75,18 +83,15 @@ class _OverlapLoss(ClassLoss):
         return 1.0
 
     def totals(self, pixels: Pixels) -> Totals:
-        """Return T, FP and FN of each class."""
-        return counts(
-            pixels,
-            per_image=self.per_image,
-            intersection=self.intersection,
-            power=self.power,
-        )
+        """Return T, FP and FN of each class; with squares T, FP + FN, FN and perhaps FP."""
+        if self.power == 1:
+            return counts(pixels, per_image=self.per_image, intersection=self.intersection)
+        a, b = self.error_weights
+        return squares(pixels, per_image=self.per_image, false_positives=a > b)
 
     def mass(self, xp: Namespace, totals: Totals) -> Array:
         """Return T + FN, the target's mass."""
-        true_positives, false_positives, false_negatives = totals
-        return true_positives + false_negatives + 0.0 * false_positives
+        return totals[0] + totals[2] + 0.0 * totals[1]
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
@@ -97,22 +102,36 @@ class _OverlapLoss(ClassLoss):
 
     def _fraction(self, xp: Namespace, totals: Totals) -> tuple[Array, Array, Array]:
         """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
-        true_positives, false_positives, false_negatives = totals
-        a, b = self.error_weights
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
-        hits = self.hits * true_positives
-        errors = a * false_positives + b * false_negatives
+        hits, errors = self.hits * totals[0], 0.0
+        for factor, total in zip(self._error_factors, totals[1:], strict=True):
+            errors = errors + factor * total
         return hits + above, hits + errors + below, errors + (below - above)
+
+    @property
+    def _error_factors(self) -> tuple[float, ...]:
+        """The factors of the totals after the first in the errors."""
+        a, b = self.error_weights
+        if self.power == 1:
+            return a, b
+        return (a, b - a) if a <= b else (b, 0.0, a - b)
 
     def _linear(
         self, xp: Namespace, hits: Array, denominator: Array, errors: Array
     ) -> tuple[Array, Array]:
-        """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0."""
-        nothing = denominator == 0.0
-        ratio = quotient(xp, hits, xp.where(nothing, 1.0, denominator))
-        coefficient = xp.where(nothing, 1.0, ratio)
-        return divide(xp, errors, denominator), coefficient
+        """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0.
+
+        The smaller one of both is a quotient: so its derivative has no difference that cancels. No
+        square of a denominator under- or overflows in it; among numbers below the normal ones,
+        where the quotient itself could not be differentiated, it is 0 or 1.
+        """
+        tiny = is_tiny(xp, denominator)
+        below = xp.where(tiny, 1.0, denominator)
+        coefficient = quotient(xp, hits, below)
+        coefficient = xp.where(tiny, xp.astype(hits >= errors, hits.dtype), coefficient)
+        near = (coefficient > 0.5) & ~tiny
+        return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient
 
     def _formed(
         self, xp: Namespace, linear: Array, coefficient: Array
@@ -129,8 +148,11 @@ class _OverlapLoss(ClassLoss):
             )
             return -log, xp.where(low, 0.0, 1.0 / kept)
         if self.form == "log_cosh":
-            sinh = xp.sinh(linear)
-            return 0.5 * xp.log1p(sinh * sinh), xp.tanh(linear)
+            size = xp.where(linear < 0.0, -linear, linear)
+            large = size > 1.0
+            sinh = xp.sinh(xp.where(large, 1.0, linear))
+            straight = size - (math.log(2.0) - xp.log1p(xp.exp(-2.0 * size)))
+            return xp.where(large, straight, 0.5 * xp.log1p(sinh * sinh)), xp.tanh(linear)
         return linear, 1.0
 
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
@@ -142,22 +164,17 @@ class _OverlapLoss(ClassLoss):
         exponents = self.exponents(loss.shape[1])
         if exponents != 1.0:
             d = d * _power(xp, loss, exponents)[1]
-        a, b = self.error_weights
-        by_hits = -self.hits * linear
-        by_errors = divide(xp, hits, denominator)
-        d = divide(xp, d, denominator)
-        return d * by_hits, d * a * by_errors, d * b * by_errors
+        tiny = is_tiny(xp, denominator)
+        d = xp.where(tiny, 0.0, d / xp.where(tiny, 1.0, denominator))
+        by_errors = d * coefficient
+        return -self.hits * d * linear, *(factor * by_errors for factor in self._error_factors)
 
     def slope(self, pixels: Pixels, rates: Totals) -> Array:
         """Return d loss / d logits."""
+        if self.power == 2:
+            return squares_slope(pixels, rates)
         by_hit, by_false, by_miss = rates
-        return counts_slope(
-            pixels,
-            by_hit - by_miss,
-            by_false,
-            intersection=self.intersection,
-            power=self.power,
-        )
+        return counts_slope(pixels, by_hit - by_miss, by_false, intersection=self.intersection)
 
 
 def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
