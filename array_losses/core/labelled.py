@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 
-from array_losses.core.hard import HardView
+from array_losses.core.hard import HardView, chosen
 from array_losses.core.labels import Labels
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
 from array_losses.core.once import once
-from array_losses.core.products import chosen, over_both, over_pixels, times
+from array_losses.core.products import over_both, over_pixels, times
 
 __all__ = ["kept_softmax", "labelled_softmax"]
 

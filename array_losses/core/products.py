@@ -7,7 +7,7 @@ import platform
 
 from array_losses.core.namespace import Array, Namespace, is_numpy_namespace
 
-__all__ = ["chosen", "over_both", "over_classes", "over_pixels", "times"]
+__all__ = ["over_both", "over_classes", "over_pixels", "times"]
 
 # NumPy leaves dot products to OpenBLAS, which starts threads for one of more than 10,000 numbers:
 # of float64, and of float32 except on x86. They spin beside ours and everybody else's. Next to one
@@ -58,20 +58,3 @@ def over_both(xp: Namespace, x: Array, y: Array) -> Array:
 def times(weights: Array | None, x: Array) -> Array:
     """Return `x` times the weights, None for 1."""
     return x if weights is None else weights * x
-
-
-def chosen(xp: Namespace, share: Array, inside: Array, outside: Array) -> Array:
-    """Return `inside` where the share is 1 and `outside` where it is 0, by arithmetic.
-
-    Both hold one number a class. Next to a much larger number a smaller one would be lost in the
-    difference of both, which takes fewer passes over the share.
-    """
-    size, other = xp.abs(inside), xp.abs(outside)
-    if xp.any((size > _FAR * other) | (other > _FAR * size)):
-        return share * inside + (1.0 - share) * outside
-    result = share * (inside - outside)
-    result += outside
-    return result
-
-
-_FAR = 64.0

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from array_losses.core.formula import Totals
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
+from array_losses.core.products import over_pixels, times
 
 __all__ = [
     "Intersection",
@@ -87,11 +88,12 @@ def squares(pixels: Pixels, *, per_image: bool, false_positives: bool) -> Totals
     The last two are what squares make of false negatives and false positives, and the second is
     the sum of both: where a pixel is sure they cancel all but that.
     """
-    p, g, error = pixels.activation.p, pixels.share, _error(pixels)
-    pieces = [p * g, error * error, -error * g]
+    xp, p, g, error = pixels.xp, pixels.activation.p, pixels.share, _error(pixels)
+    pairs = [(p, g), (error, error), (g, pixels.activation.not_p if pixels.hard else -error)]
     if false_positives:
-        pieces.append(p * error)
-    return tuple(pixels.sum(piece, per_image=per_image) for piece in pieces)
+        pairs.append((p, error))
+    sums = tuple(over_pixels(xp, times(pixels.weights, x), y) for x, y in pairs)
+    return sums if per_image else tuple(xp.sum(one, axis=0)[None, :] for one in sums)
 
 
 def squares_slope(pixels: Pixels, rates: Totals) -> Array:

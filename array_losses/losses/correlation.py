@@ -165,9 +165,7 @@ def _shares(xp: Namespace, totals: Totals) -> _Shares:
     every = _whole(xp, totals)
     tp, fp, fn, tn = counts = tuple(quotient(xp, one, every) for one in totals)
     sums = (tp + fp, tn + fn, tp + fn, tn + fp)
-    empty = is_tiny(xp, sums[0])
-    for one in sums[1:]:
-        empty = empty | is_tiny(xp, one)
+    empty = is_tiny(xp, xp.minimum(xp.minimum(*sums[:2]), xp.minimum(*sums[2:])))
     p, q, there, not_there = (xp.where(empty, 1.0, one) for one in sums)
     found = quotient(xp, tp, p), quotient(xp, fp, p)
     not_found = quotient(xp, tn, q), quotient(xp, fn, q)

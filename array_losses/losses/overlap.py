@@ -95,7 +95,7 @@ class _OverlapLoss(ClassLoss):
 
     def class_losses(self, xp: Namespace, totals: Totals) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
-        linear, coefficient = self._linear(xp, *self._fraction(xp, totals))
+        linear, coefficient, _ = self._linear(xp, *self._fraction(xp, totals))
         loss, _ = self._formed(xp, linear, coefficient)
         exponents = self.exponents(loss.shape[1])
         return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
@@ -104,9 +104,10 @@ class _OverlapLoss(ClassLoss):
         """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
-        hits, errors = self.hits * totals[0], 0.0
-        for factor, total in zip(self._error_factors, totals[1:], strict=True):
-            errors = errors + factor * total
+        hits, (a, b, *more) = self.hits * totals[0], self._error_factors
+        errors = a * totals[1] + b * totals[2]
+        if more:
+            errors = errors + more[0] * totals[3]
         return hits + above, hits + errors + below, errors + (below - above)
 
     @property
@@ -119,8 +120,8 @@ class _OverlapLoss(ClassLoss):
 
     def _linear(
         self, xp: Namespace, hits: Array, denominator: Array, errors: Array
-    ) -> tuple[Array, Array]:
-        """Return 1 - coefficient, and the coefficient, which is 1 for 0 / 0.
+    ) -> tuple[Array, Array, Array]:
+        """Return 1 - coefficient, the coefficient, 1 for 0 / 0, and if the denominator is tiny.
 
         The smaller one of both is a quotient: so its derivative has no difference that cancels. No
         square of a denominator under- or overflows in it; among numbers below the normal ones,
@@ -131,7 +132,7 @@ class _OverlapLoss(ClassLoss):
         coefficient = quotient(xp, hits, below)
         coefficient = xp.where(tiny, xp.astype(hits >= errors, hits.dtype), coefficient)
         near = (coefficient > 0.5) & ~tiny
-        return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient
+        return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient, tiny
 
     def _formed(
         self, xp: Namespace, linear: Array, coefficient: Array
@@ -158,13 +159,12 @@ class _OverlapLoss(ClassLoss):
     def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
         """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
         hits, denominator, errors = self._fraction(xp, totals)
-        linear, coefficient = self._linear(xp, hits, denominator, errors)
+        linear, coefficient, tiny = self._linear(xp, hits, denominator, errors)
         loss, steepness = self._formed(xp, linear, coefficient)
         d = d * steepness
         exponents = self.exponents(loss.shape[1])
         if exponents != 1.0:
             d = d * _power(xp, loss, exponents)[1]
-        tiny = is_tiny(xp, denominator)
         d = xp.where(tiny, 0.0, d / xp.where(tiny, 1.0, denominator))
         by_errors = d * coefficient
         return -self.hits * d * linear, *(factor * by_errors for factor in self._error_factors)
