@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from array_losses.core.engine import Evaluation
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, COMPOSED
+from tests.cases import CASES, CLASSES, COMPOSED
 
 EPS = 2.0**-23
 MAKERS = {
@@ -62,6 +62,34 @@ def test_eager_calls(make, eager):
         )
         for one, other in zip(found, expected, strict=True):
             assert eager.to_numpy(one).tobytes() == eager.to_numpy(other).tobytes()
+
+
+def is_mask(case):
+    """Whether the target of a case can be a mask for each class, of which nothing is ignored."""
+    ignores = any("ignore_index" in options for _, _, options in case.terms)
+    return case.data.target not in ("soft", "distances") and not ignores
+
+
+def as_mask(target, data):
+    """Labels one-hot, with the class axis of the logits."""
+    if target.ndim == 2 + len(data.spatial):
+        return target.astype(bool)
+    if data.classes == 1:
+        return np.expand_dims(target.astype(bool), data.class_axis)
+    return np.moveaxis(target[..., None] == np.arange(data.classes), -1, data.class_axis)
+
+
+@pytest.mark.parametrize("case", list(filter(is_mask, CASES)), ids=lambda case: case.name)
+def test_every_option(case):
+    """To the bit with a look, to rounding without."""
+    logits, target, weights = case.data.build()
+    mask = as_mask(target, case.data)
+    found = case.loss()(logits, mask.astype(np.float64), pixel_weights=weights)
+    expected = case.loss()(logits, mask, pixel_weights=weights)
+    assert found.tobytes() == expected.tobytes()
+    floating = mask.astype(np.float64)
+    unseen = Evaluation(case.loss().terms(), logits, floating, weights, look=False).value()[0]
+    np.testing.assert_allclose(unseen, expected, rtol=1e-12, atol=1e-14)
 
 
 @each_maker
