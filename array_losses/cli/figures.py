@@ -282,9 +282,15 @@ def _draw_scores(figure: Any, comparison: Comparison) -> None:
             fontsize=8.5,
         )
     size = 62 if scene.num_classes <= len(_CLASS_COLOURS) else 20
-    for index, colour in enumerate(_class_colours(scene)):
-        scores = [100 * run.iou[index] for run in runs]
-        axis.scatter(scores, rows, s=size, color=colour, edgecolor="#5a616b", lw=0.8, zorder=3)
+    axis.scatter(
+        100 * np.asarray([run.iou for run in runs]).T.ravel(),
+        np.tile(rows, scene.num_classes),
+        s=size,
+        color=np.repeat(_class_colours(scene), len(runs)).tolist(),
+        edgecolor="#5a616b",
+        lw=0.8,
+        zorder=3,
+    )
     lowest = 100 * min(min(run.iou) for run in runs)
     span = max(100 - lowest, 2.0)
     axis.set_xticks(
