@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +45,11 @@ def read(path: Path, *, indices: bool = False) -> NDArray[Any]:
 
 
 def _problem(path: Path) -> str | None:
-    if path.is_dir():
-        return "is a folder, expected a file"
-    return None if path.exists() else "there is no such file"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "there is no such file"
+    return "is a folder, expected a file" if stat.S_ISDIR(mode) else None
 
 
 def _read(path: Path, name: str, *, indices: bool) -> NDArray[Any]:
