@@ -421,6 +421,13 @@ def test_status_2_for_an_image_without_a_mask(run):
     assert "IMAGE and MASK go together" in err
 
 
+@pytest.mark.parametrize("option", ["--ignore=255", "--classes=0,1"])
+def test_status_2_for_classes_without_a_mask(run, option):
+    status, out, err = run(option)
+    assert (status, out) == (2, "")
+    assert "are for a MASK" in err
+
+
 def test_status_2_and_the_extra_for_a_missing_package(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
     status, _, err = run()

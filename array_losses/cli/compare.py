@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "image is cut into 8 × 8 tiles, and every other one is held out. The model is linear, on "
         "smoothed intensities, edges and place, trained by Adam from the same start with the same "
         "pixels for every loss. Everything that is reported comes from held-out pixels. Exit "
-        "status: 0, or 2 if something cannot be read or is not installed."
+        "status: 0, or 2 if something cannot be read or written, or is not installed."
     )
     parser.add_argument(
         "image",
@@ -203,6 +203,9 @@ def _scene(arguments: argparse.Namespace) -> Scene:
     from array_losses.cli.images import read_scene
 
     if arguments.image is None:
+        if arguments.classes or arguments.ignore:
+            msg = "--classes and --ignore are for a MASK, and none was given"
+            raise CommandError(msg)
         from array_losses.cli.brain import brain_scene
 
         return brain_scene(arguments.seed)

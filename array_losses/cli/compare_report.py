@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Console
@@ -30,6 +30,7 @@ _LEGEND = (
     "batch, the fastest call of the second half."
 )
 _NAME = 30  # characters of a loss: longer sums are folded
+_CLASS = "Class"
 _NUMBER = 6  # characters of a number with its mark
 _HEADING = 9  # characters of a line of the second table's headings
 
@@ -241,7 +242,7 @@ def _class_columns(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Return heading and texts of the columns that say what the classes are."""
     scene = comparison.scene
     sizes = scene.class_sizes(held_out=True)
-    columns = [("Class", list(scene.class_names))]
+    columns = [(_CLASS, list(scene.class_names))]
     if scene.coloured and scene.class_names != scene.keys:
         columns.append(("Colour", list(scene.keys)))
     return [*columns, ("% of pixels", [f"{100 * size / sizes.sum():.2f}" for size in sizes])]
@@ -287,8 +288,9 @@ def _class_table(
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     for heading, _ in columns:
-        right = heading.startswith("%")
-        table.add_column(heading.replace("of ", "of\n"), justify="right" if right else "left")
+        indent = "   " if heading == _CLASS and scene.coloured else ""  # the swatches
+        justify: Literal["left", "right"] = "right" if heading.startswith("%") else "left"
+        table.add_column(indent + heading.replace("of ", "of\n"), justify=justify)
     for heading, _ in scores:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for index, key in enumerate(scene.keys):
