@@ -152,7 +152,9 @@ def test_environment_variables(monkeypatch):
         assert plan.current() == plan.Plan(threads=3)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many", ""])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "2.5", "many", "", "9" * 5000], ids=lambda text: text[:9]
+)
 @pytest.mark.parametrize("name", VARIABLES)
 def test_bad_environment_variables(name, text, monkeypatch):
     monkeypatch.setenv(name, text)

@@ -40,11 +40,14 @@ class Plan:
 _plan: ContextVar[Plan | None] = ContextVar("array_losses_plan", default=None)
 
 
+_DIGITS = 18  # Python refuses to read thousands of them
+
+
 def _number_from(name: str) -> int | None:
     text = os.environ.get(name)
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > _DIGITS or int(text) < 1:
         msg = f"The environment variable `{name}` must be a positive integer, got {text!r}."
         raise ValueError(msg)
     return int(text)
