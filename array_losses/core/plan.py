@@ -16,6 +16,7 @@ _CPU_BLOCK_BYTES = 1 << 20
 # With many classes that is few pixels, and what is done once a pixel is over so soon that threads
 # do little but hand the interpreter lock to each other: then up to twice as much.
 _CPU_ENOUGH_PIXELS = 1 << 15
+_DIGITS = 18  # of a number in a variable: Python refuses to read thousands
 # On an accelerator a block only bounds memory; many small kernels would cost time.
 _ACCELERATOR_BLOCK_BYTES = 1 << 28
 
@@ -38,9 +39,6 @@ class Plan:
 
 
 _plan: ContextVar[Plan | None] = ContextVar("array_losses_plan", default=None)
-
-
-_DIGITS = 18  # Python refuses to read thousands of them
 
 
 def _number_from(name: str) -> int | None:
