@@ -281,7 +281,10 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def integrations(session: nox.Session) -> None:
-    """Two steps in each trainer of docs/trainers.md; a package that is missing is an error."""
+    """Two steps in each trainer of docs/trainers.md; a package that is missing is an error.
+
+    On demand: its environment takes some five minutes to make, its tests two and a half.
+    """
     session.install("-e", ".[test,jax,integrations]", TORCH, *TRAINERS_NEED)
     monai = next(
         one for one in PYPROJECT["project"]["optional-dependencies"]["presets"] if "monai" in one
