@@ -15,11 +15,13 @@ from array_losses.core.namespace import (
     is_integer,
     namespace_of,
 )
+from array_losses.frameworks import plainly
 from array_losses.frameworks.ndimage import given_back, with_transform
 
 __all__ = ["signed_distance_map", "unet_weight_map"]
 
 
+@plainly
 def signed_distance_map(
     labels: ArrayT,
     /,
@@ -107,6 +109,7 @@ def _signed(xp: Namespace, transform: Callable[..., Array], inside: Array, sampl
     return xp.astype(distance, xp.float32)
 
 
+@plainly
 def unet_weight_map(
     labels: ArrayT,
     /,

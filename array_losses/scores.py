@@ -20,7 +20,7 @@ from array_losses.core.namespace import (
     namespace_of,
 )
 from array_losses.core.predictions import confusion
-from array_losses.frameworks import alike, as_numpy
+from array_losses.frameworks import alike, as_numpy, plainly
 from array_losses.losses.base import Reduction
 from array_losses.losses.class_mean import ClassLoss, ClassPool
 from array_losses.losses.overlap import DiceLoss, JaccardLoss
@@ -246,6 +246,7 @@ class _JaccardIndex(_Coefficient, JaccardLoss):
     """The Jaccard index."""
 
 
+@plainly
 def _evaluated(
     score: _Coefficient, prediction: Any, target: Any, num_classes: int | None, pixel_weights: Any
 ) -> Any:

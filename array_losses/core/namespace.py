@@ -5,15 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
-from array_api_compat import (
-    array_namespace,
-    is_array_api_obj,
-    is_cupy_namespace,
-    is_jax_namespace,
-    is_numpy_namespace,
-    is_torch_namespace,
-)
+from array_api_compat import array_namespace
 from array_api_compat import device as _device
+from array_api_compat import is_array_api_obj as _is_array_api_obj
 
 from array_losses.core.lean import Lean
 
@@ -35,6 +29,7 @@ __all__ = [
     "is_numpy_namespace",
     "is_of_jax",
     "is_real_floating",
+    "is_tensor",
     "is_tiny",
     "is_torch_namespace",
     "namespace_of",
@@ -66,6 +61,9 @@ def namespace_of(**arrays: Array) -> Namespace:
     if common is not None:
         return common
     given = {name: x for name, x in arrays.items() if x is not None or name != "pixel_weights"}
+    if all(map(is_tensor, given.values())):
+        _refuse_distributed(given)
+        return _torch()
     for name, x in given.items():
         if not is_array_api_obj(x):
             msg = f"`{name}` must be an array of NumPy, CuPy, PyTorch or JAX, got {_kind(x)}."
@@ -87,6 +85,57 @@ def namespace_of(**arrays: Array) -> Namespace:
         common = _lean(common)
         _found.update((type(x), common) for x in given.values())
     return common
+
+
+# The compiler of PyTorch warns of every function with a cache that it meets, and array_api_compat
+# has one in front of whatever it says of arrays and namespaces: of tensors it is not asked.
+
+
+def is_tensor(x: object) -> bool:
+    """Return whether `x` is a tensor of PyTorch, of any subclass."""
+    return any(one.__name__ == "Tensor" and one.__module__ == "torch" for one in type(x).__mro__)
+
+
+def _torch() -> Namespace:
+    import array_api_compat.torch as xp
+
+    return xp
+
+
+def _refuse_distributed(tensors: dict[str, Array]) -> None:
+    """Raise a TypeError for a tensor spread over devices: with plain ones PyTorch mixes none."""
+    for name, x in tensors.items():
+        if type(x).__name__ == "DTensor":
+            msg = (
+                f"`{name}` must be a tensor of one device, got a DTensor: of all tensors give each "
+                f"device's part, `{name}.to_local()`, and sum over the devices by `all_reduce=`."
+            )
+            raise TypeError(msg)
+
+
+def is_array_api_obj(x: object) -> bool:
+    """Return whether `x` is an array of a library that is known."""
+    return is_tensor(x) or _is_array_api_obj(x)
+
+
+def is_numpy_namespace(xp: Namespace) -> bool:
+    """Return whether `xp` is the namespace of NumPy's arrays."""
+    return xp.__name__ == "array_api_compat.numpy"
+
+
+def is_cupy_namespace(xp: Namespace) -> bool:
+    """Return whether `xp` is the namespace of CuPy's arrays."""
+    return xp.__name__ == "array_api_compat.cupy"
+
+
+def is_torch_namespace(xp: Namespace) -> bool:
+    """Return whether `xp` is the namespace of PyTorch's tensors."""
+    return xp.__name__ == "array_api_compat.torch"
+
+
+def is_jax_namespace(xp: Namespace) -> bool:
+    """Return whether `xp` is the namespace of JAX's arrays."""
+    return xp.__name__ == "jax.numpy"
 
 
 @cache
@@ -127,8 +176,9 @@ def device(x: Array) -> Any:
     which suits no array of another shape. And what is not bound to a device goes wherever it is
     needed, which what is made for a device does not.
     """
-    kind = type(x)
-    if kind.__module__ not in _TORCH and kind in _found:
+    if is_tensor(x):
+        return x.device
+    if type(x) in _found:
         return "cpu"
     found = _device(x)
     if found is None or hasattr(found, "device_set") or not getattr(x, "committed", True):

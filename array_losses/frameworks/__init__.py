@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
 from array_losses.core.engine import Evaluation
 from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import (
@@ -10,11 +14,46 @@ from array_losses.core.namespace import (
     is_jax_namespace,
     is_numpy_namespace,
     is_of_jax,
+    is_tensor,
     is_torch_namespace,
     namespace_of,
 )
 
-__all__ = ["alike", "as_numpy", "may_look", "value", "value_and_grad", "value_and_terms"]
+__all__ = [
+    "alike",
+    "as_numpy",
+    "may_look",
+    "plainly",
+    "value",
+    "value_and_grad",
+    "value_and_terms",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def plainly(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function work with plain arrays, where tensors of PyTorch carry metadata.
+
+    Among its arguments; what it returns is of the type that PyTorch's own functions return.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **named: P.kwargs) -> R:
+        if not (
+            any(map(_may_carry_metadata, args)) or any(map(_may_carry_metadata, named.values()))
+        ):
+            return function(*args, **named)
+        from array_losses.frameworks import torch
+
+        return torch.plainly(function, *args, **named)
+
+    return call
+
+
+def _may_carry_metadata(x: Any) -> bool:
+    return is_tensor(x) and type(x).__name__ not in {"Tensor", "Parameter"}
 
 
 def alike(prediction: Array, *others: Array | None) -> tuple[Array | None, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function
 
 from array_losses.core import formula
 from array_losses.core.engine import Evaluation, State
@@ -14,7 +16,7 @@ from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.halves import Conversion
 from array_losses.core.namespace import Array
 
-__all__ = ["as_numpy", "value", "value_and_grad", "value_and_terms"]
+__all__ = ["as_numpy", "plainly", "value", "value_and_grad", "value_and_terms"]
 
 # PyTorch has these dtypes, but few operations on them.
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
@@ -26,20 +28,9 @@ def value(
     target: Array,
     pixel_weights: Array | None,
     all_reduce: AllReduce | None,
-    each: list[Array] | None = None,
 ) -> Array:
-    """Return the loss, in the autograd graph of the logits.
-
-    The values of the losses in it go into the list `each`, if it is given: detached.
-    """
-    if _is_transformed(logits, target, pixel_weights):
-        return _plain(terms, logits, target, pixel_weights, all_reduce, each)
-    if _needs_more(target, pixel_weights):
-        _inspect(terms, logits, target, pixel_weights)
-        return _plain(terms, logits, target, pixel_weights, all_reduce, each)
-    if not (torch.is_grad_enabled() and logits.requires_grad):
-        return _Eager(terms, logits, target, pixel_weights, all_reduce).value(each)[0]
-    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, each)
+    """Return the loss, in the autograd graph of the logits."""
+    return plainly(partial(_value, terms), logits, target, pixel_weights, all_reduce)
 
 
 def value_and_grad(
@@ -50,10 +41,78 @@ def value_and_grad(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits, outside the autograd graph."""
+    return plainly(partial(_value_and_grad, terms), logits, target, pixel_weights, all_reduce)
+
+
+def plainly(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Call a function with plain tensors in place of those that only carry metadata.
+
+    What it returns is then of the type that functions of PyTorch return for them. Subclasses that
+    follow every operation (FakeTensor, say) stay as they are.
+    """
+    carriers = [x for x in (*args, *named.values()) if _carries_metadata(x)]
+    if not carriers:
+        return function(*args, **named)
+
+    @wraps(function)
+    def on_plain(*args: Any, **named: Any) -> Any:
+        return function(*map(_plain, args), **{name: _plain(x) for name, x in named.items()})
+
+    kinds = {type(x) for x in carriers if has_torch_function((x,))}
+    one_suits_all = any(all(issubclass(one, other) for other in kinds) for one in kinds)
+    if torch.compiler.is_compiling() or not one_suits_all:
+        return on_plain(*args, **named)
+    return handle_torch_function(on_plain, carriers, *args, **named)
+
+
+def _carries_metadata(x: Any) -> bool:
+    """Return whether `x` is of a subclass of tensors that sees no more than calls of functions."""
+    if not isinstance(x, torch.Tensor) or type(x) in _PLAIN:
+        return False
+    return type(x).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+
+
+def _plain(x: Any) -> Any:
+    """Return a tensor that carries metadata without it, of the same memory and graph."""
+    if not _carries_metadata(x):
+        return x
+    with torch._C.DisableTorchFunctionSubclass():
+        return x.as_subclass(torch.Tensor)
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def _value(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+    each: list[Array] | None = None,
+) -> Array:
+    """Return the loss; the values of the losses in it go into `each`, if it is given: detached."""
+    if _is_transformed(logits, target, pixel_weights):
+        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
+    if _needs_more(target, pixel_weights):
+        _inspect(terms, logits, target, pixel_weights)
+        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        return _Eager(terms, logits, target, pixel_weights, all_reduce).value(each)[0]
+    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, each)
+
+
+def _value_and_grad(
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> tuple[Array, Array]:
     if _is_transformed(logits, target, pixel_weights):
 
         def of_logits(z: Array) -> Array:
-            return _plain(terms, z, target, pixel_weights, all_reduce)
+            return _formula(terms, z, target, pixel_weights, all_reduce)
 
         grad, loss = torch.func.grad_and_value(of_logits)(logits)
         return loss, grad
@@ -71,8 +130,12 @@ def value_and_terms(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
-    each: list[Array] = []
-    return value(terms, logits, target, pixel_weights, all_reduce, each), tuple(each)
+    def flat(*arrays: Any) -> tuple[Array, ...]:
+        each: list[Array] = []
+        return _value(terms, *arrays, each), *each
+
+    loss, *each = plainly(flat, logits, target, pixel_weights, all_reduce)
+    return loss, tuple(each)
 
 
 def as_numpy(*tensors: Array | None) -> tuple[Array, ...] | None:
@@ -86,7 +149,7 @@ def _is_elsewhere(x: Array) -> bool:
     return x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad)
 
 
-def _plain(
+def _formula(
     terms: Terms,
     logits: Array,
     target: Array,
@@ -118,8 +181,8 @@ def may_look(x: Array) -> bool:
 def _is_transformed(*tensors: Array | None) -> bool:
     """Return whether something other than plain autograd follows the operations.
 
-    That is torch.compile and torch.export, torch.func, forward-mode differentiation, tensor
-    subclasses such as DTensor and FakeTensor, and the meta device, which holds no values.
+    That is torch.compile and torch.export, torch.func, forward-mode differentiation, subclasses
+    that follow operations, such as FakeTensor, and the meta device, which holds no values.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
@@ -128,9 +191,7 @@ def _is_transformed(*tensors: Array | None) -> bool:
     if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
         return True
     return any(
-        type(x) not in (torch.Tensor, torch.nn.Parameter)
-        or x.is_meta
-        or forward_ad.unpack_dual(x).tangent is not None
+        type(x) not in _PLAIN or x.is_meta or forward_ad.unpack_dual(x).tangent is not None
         for x in tensors
         if x is not None
     )
@@ -172,10 +233,10 @@ class _Loss(torch.autograd.Function):
             # Many cotangents at once: torch.autograd.functional.jacobian(vectorize=True).
             with torch.enable_grad():
                 z = logits.detach().requires_grad_()
-                loss = _plain(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
+                loss = _formula(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, z, d)
         elif torch.is_grad_enabled():
-            loss = _plain(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+            loss = _formula(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
         elif ctx.state is not None:
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
@@ -280,7 +341,7 @@ class _Eager:
             return torch.from_numpy(x)
         # For a number, NumPy may give its scalar.
         wide = torch.float64 if self.dtype == torch.float64 else torch.float32
-        return torch.scalar_tensor(x.item(), dtype=wide)
+        return torch.scalar_tensor(x.item(), dtype=wide, device="cpu")
 
 
 _NUMPY_FLOATS = (torch.float32, torch.float64)

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from array_losses import frameworks
 from array_losses.core.namespace import Array, is_of_jax, namespace_of
+from array_losses.frameworks import plainly
 from array_losses.losses.base import Criterion
 from array_losses.losses.loss_object import LossObject
 
@@ -235,10 +236,12 @@ class Preset(LossObject):
         """Return our loss with the arrays that it is to see."""
         raise NotImplementedError
 
+    @plainly
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """Return the loss of the arrays, given in the other library's order or by its names."""
         return _translated(self.translate, arrays, named).value()
 
+    @plainly
     def value_and_grad(self, *arrays: Any, **named: Any) -> tuple[Any, Any]:
         """Return the loss and its gradient with respect to the prediction, on any framework."""
         return _translated(self.translate, arrays, named).value_and_grad()
@@ -269,10 +272,12 @@ class PresetFunction(Protocol[P, S_co]):
 def preset_function(translate: Callable[P, S_co]) -> PresetFunction[P, S_co]:
     """Make a function of another library from the translation of its call."""
 
+    @plainly
     @functools.wraps(translate)
     def function(*args: P.args, **options: P.kwargs) -> Any:
         return _translated(translate, args, options).value()
 
+    @plainly
     @functools.wraps(translate)
     def value_and_grad(*args: P.args, **options: P.kwargs) -> tuple[Any, Any]:
         return _translated(translate, args, options).value_and_grad()
