@@ -173,21 +173,27 @@ class Counted:
         Traced, only what is not finite, or what some factor could make so: the rest serves
         d loss / d weight.
         """
-        xp = self.xp
+        # What is kept must not refer to this object, which keeps it: nothing would be freed until
+        # the garbage is collected.
+        xp, everywhere = self.xp, not self._traced
 
-        def hidden(x: Array, *, probabilities: bool) -> Array:
-            if not self._traced:
-                return weightless
-            broken = ~(xp.abs(x) < _LARGE)
-            if probabilities:
-                broken = broken | (x <= 0.0) | (x >= 1.0)
-            return weightless & broken
+        def replaced(value: float, x: Array, *, probabilities: bool) -> Array:
+            hidden = weightless if everywhere else weightless & _broken(xp, x, probabilities)
+            return xp.where(hidden, value, x)
 
         given = self._view.activation is None
-        self._replaced.append(lambda z: xp.where(hidden(z, probabilities=given), _HARMLESS, z))
+        self._replaced.append(lambda z: replaced(_HARMLESS, z, probabilities=given))
         if not self._block.hard:
-            target = self.target
-            self.target = xp.where(hidden(target, probabilities=False), 0.0, target)
+            self.target = replaced(0.0, self.target, probabilities=False)
+
+
+def _broken(xp: Namespace, x: Array, probabilities: bool) -> Array:
+    """Return where `x` is not finite, or what some factor could make so.
+
+    Where it holds `probabilities`, its logarithm too.
+    """
+    broken = ~(xp.abs(x) < _LARGE)
+    return broken | (x <= 0.0) | (x >= 1.0) if probabilities else broken
 
 
 def only_probabilities(xp: Namespace, x: Array) -> Array:

@@ -147,7 +147,7 @@ class Evaluation:
     def _new_gradient(self) -> Array:
         gradient = self.xp.empty_like(self.logits)
         if is_numpy_namespace(self.xp):
-            memory.touch(self.xp, gradient, self.threads)
+            memory.touch(gradient, self.threads)
         return gradient
 
     def _value(self, scratch: Array | None) -> tuple[Array, State]:

@@ -227,16 +227,20 @@ def _is_label(xp: Namespace, dtype: DType) -> bool:
 
 
 def _is_bfloat16(dtype: DType) -> bool:
-    # bfloat16 is outside the standard: NumPy's isdtype raises on the dtype of ml_dtypes.
+    # bfloat16 is outside the standard.
     return str(dtype).rpartition(".")[2] == "bfloat16"
 
 
 def compute_dtype(xp: Namespace, dtype: DType) -> DType:
-    """Return the dtype to compute in: float32 for half precision, else `dtype` itself."""
+    """Return the dtype to compute in: float32 for half precision, else `dtype` itself.
+
+    In the byte order of the machine: some functions of NumPy know no other.
+    """
     if _is_wide(xp, dtype):
         return dtype
-    half = _is_bfloat16(dtype) or xp.finfo(dtype).bits < xp.finfo(xp.float32).bits
-    return xp.float32 if half else dtype
+    if _is_bfloat16(dtype) or xp.finfo(dtype).bits < xp.finfo(xp.float32).bits:
+        return xp.float32
+    return dtype if getattr(dtype, "isnative", True) else dtype.newbyteorder("=")
 
 
 def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:

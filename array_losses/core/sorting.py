@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from functools import partial
 
 from array_losses.core.namespace import (
     Array,
@@ -15,7 +17,15 @@ from array_losses.core.namespace import (
     writes_by_index,
 )
 
-__all__ = ["back_in_place", "bits_dtype", "bits_of", "descending", "in_order", "largest"]
+__all__ = [
+    "back_in_place",
+    "bits_dtype",
+    "bits_of",
+    "count_true",
+    "descending",
+    "in_order",
+    "largest",
+]
 
 
 def descending(xp: Namespace, x: Array, *, traced: bool) -> Array:
@@ -77,27 +87,50 @@ def largest(xp: Namespace, x: Array, number: Array) -> Array:
     """
     if 0 in x.shape:
         return xp.zeros(x.shape, dtype=xp.bool, device=device(x))
+    if is_numpy_namespace(xp):
+        return xp.reshape(_largest_in_numpy(xp, xp.reshape(x, (-1,)), int(number)), x.shape)
     broken = xp.isnan(x)
     x = xp.where(broken, float("inf"), x)
     border = _entry(xp, x, xp.where(number < 1, 0, number - 1))
-    if is_numpy_namespace(xp) and xp.count_nonzero(x >= border) == number:
-        return (x >= border) | broken
     counts = index_dtype(xp, device(x))
     above, level = x > border, xp.astype(x == border, counts)
-    left = number - xp.sum(xp.astype(above, counts), dtype=counts)
+    left = number - count_true(xp, above)
     first = xp.cumulative_sum(level, axis=-1, dtype=counts) <= left
     return above | (first & (x == border)) | broken
 
 
 def _entry(xp: Namespace, x: Array, place: Array) -> Array:
     """Return the entry at a place of the order from the largest down."""
-    length = x.shape[-1]
-    if is_numpy_namespace(xp):
-        place = length - 1 - int(place)
-        return xp.partition(x, place, axis=-1)[..., place : place + 1]
     ordered = xp.sort(x, axis=-1, descending=True)
-    places = xp.arange(length, dtype=place.dtype, device=device(x))
+    places = xp.arange(x.shape[-1], dtype=place.dtype, device=device(x))
     return xp.max(xp.where(places < place, -float("inf"), ordered), axis=-1, keepdims=True)
+
+
+def _largest_in_numpy(xp: Namespace, x: Array, number: int) -> Array:
+    """Return the same of one axis; but for the partition, everything takes a byte per entry."""
+    broken = xp.isnan(x)
+    if xp.any(broken):
+        x = xp.where(broken, float("inf"), x)
+    place = x.shape[0] - max(number, 1)
+    border = float(xp.partition(x, place)[place])
+    above, level = x > border, x == border
+    left = number - xp.count_nonzero(above)
+    if xp.count_nonzero(level) > left:  # those up to some place
+        count_before = partial(_count_before, xp, level)
+        level[bisect_left(range(x.shape[0]), left, key=count_before) :] = False
+    return above | level | broken
+
+
+def _count_before(xp: Namespace, mask: Array, place: int) -> int:
+    return int(xp.count_nonzero(mask[:place]))
+
+
+def count_true(xp: Namespace, mask: Array) -> Array:
+    """Return how many entries of `mask` are true, as an integer array with which to count on."""
+    counts = index_dtype(xp, device(mask))
+    if is_numpy_namespace(xp):  # It counts without a copy as integers.
+        return xp.asarray(xp.count_nonzero(mask), dtype=counts, device=device(mask))
+    return xp.sum(xp.astype(mask, counts), dtype=counts)
 
 
 def in_order(xp: Namespace, x: Array, order: Array) -> Array:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["Map", "available", "ordered_map"]
@@ -38,7 +39,7 @@ def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int)
         _pools[threads] = ThreadPoolExecutor(threads, thread_name_prefix="array_losses")
     job = _Job(function, items)
     # The calling thread is one of them, and a future is what a thread costs, not what an item does.
-    helpers = [_pools[threads].submit(job.work) for _ in range(min(threads, len(items)) - 1)]
+    helpers = _helpers(_pools[threads], job, min(threads, len(items)) - 1)
     try:
         job.work()
     finally:  # Nobody works on when this returns, or raises.
@@ -54,6 +55,18 @@ def ordered_map(function: Callable[[_T], _R], items: Sequence[_T], threads: int)
             finally:  # It refers to this frame, which must not refer to it.
                 del error, errors, helpers
     return results
+
+
+def _helpers(pool: ThreadPoolExecutor, job: _Job, number: int) -> list[Future[None]]:
+    """Return so many threads that work on a job; none once the interpreter starts no more.
+
+    That is so as soon as the main thread has ended: for another thread that still works, and for
+    what is called at exit.
+    """
+    helpers: list[Future[None]] = []
+    with suppress(RuntimeError):
+        helpers.extend(pool.submit(job.work) for _ in range(number))
+    return helpers
 
 
 class _Job:

@@ -157,12 +157,21 @@ def _formula(
     all_reduce: AllReduce | None,
     each: list[Array] | None = None,
 ) -> Array:
-    if target.dtype in _WIDE_UNSIGNED:
-        target = target.to(torch.int64)
+    target = _signed(terms, target)
     values = formula.each_value(terms, logits, target, pixel_weights, all_reduce)
     if each is not None:
         each += [one.detach() for one in values]
     return formula.weighted_sum(terms, values)
+
+
+def _signed(terms: Terms, target: Array) -> Array:
+    """Return wide unsigned labels as int64; what that cannot hold as no class, and not ignored."""
+    if target.dtype not in _WIDE_UNSIGNED:
+        return target
+    signed = target.to(torch.int64)
+    ignored = {value for _, one in terms for value in one.view.ignore_index}
+    no_class = next(value for value in range(-1, -len(ignored) - 2, -1) if value not in ignored)
+    return torch.where(signed < 0, no_class, signed)
 
 
 def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
@@ -238,6 +247,8 @@ class _Loss(torch.autograd.Function):
         elif torch.is_grad_enabled():
             loss = _formula(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
+            # A gradient that the logits do not move (the hinge's) is in their graph all the same.
+            gradient = torch.where(torch.zeros_like(logits, dtype=torch.bool), logits, gradient)
         elif ctx.state is not None:
             evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
             gradient = evaluation.gradient(ctx.state, d)
@@ -293,8 +304,8 @@ class _Eager:
             logits, target = _as_numpy(logits), _as_numpy(target)
             pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
             all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
-        elif target.dtype in _WIDE_UNSIGNED:
-            target = target.to(torch.int64)
+        else:
+            target = _signed(terms, target)
         self.engine = Evaluation(
             terms, logits, target, pixel_weights, all_reduce, look=on_cpu, halves=halves
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from array_losses.core import options
-from array_losses.core.namespace import Array, Namespace, device, index_dtype
+from array_losses.core.namespace import Array, Namespace
 from array_losses.core.outcomes import outcomes
 from array_losses.core.pixels import Pixels
-from array_losses.core.sorting import largest
+from array_losses.core.sorting import count_true, largest
 from array_losses.losses.pixel_mean import PixelLoss
 
 __all__ = ["HardestPixels"]
@@ -80,17 +80,12 @@ class HardestPixels(PixelLoss):
 
     def choose(self, xp: Namespace, hardness: Array) -> Array:
         """Return which pixels are among the hardest."""
-        counts = index_dtype(xp, device(hardness))
-
-        def number(mask: Array) -> Array:
-            return xp.sum(xp.astype(mask, counts), dtype=counts)
-
-        there = number(hardness != -float("inf"))
+        there = count_true(xp, hardness != -float("inf"))
         if self.ohem_threshold is None:
             kept, lowest = _part(xp, there, self.top_k or 1.0), 1
         else:
-            kept = number(hardness > -math.log(self.ohem_threshold))
-            lowest = min(self.min_kept, xp.iinfo(counts).max)
+            kept = count_true(xp, hardness > -math.log(self.ohem_threshold))
+            lowest = min(self.min_kept, xp.iinfo(kept.dtype).max)
         kept = xp.where(kept < lowest, lowest, kept)
         return largest(xp, hardness, xp.where(kept > there, there, kept))
 

@@ -57,6 +57,11 @@ class _KeepsSetattr(type):
 class LossObject(metaclass=_KeepsSetattr):
     """A frozen dataclass of options."""
 
+    @property
+    def __name__(self) -> str:
+        """The name that functions have: `torch.jit.trace` asks for it."""
+        return type(self).__name__
+
     if not TYPE_CHECKING:  # A type checker would take every name for an attribute.
 
         def __getattr__(self, name: str) -> Any:

@@ -114,7 +114,7 @@ class PixelLoss(Loss):
         what, _, unit = self.normalize.partition("_")
         by_class = unit == "elements" or (unit == "" and not pixels.exclusive)
         if what == "all":
-            each = classes - (not self.include_background) if by_class else 1
+            each = (classes if self.include_background else classes - 1) if by_class else 1
             if pixels.chosen is not None:
                 return float(each) * pixels.number_chosen()
             # Not as a float: of a size that a compiler leaves open there is none.

@@ -86,7 +86,7 @@ def _weights(
         weight = weight[..., None]
     shape = tuple(weight.shape)
     fitting = zip(shape[::-1], losses[::-1], strict=False)
-    if len(shape) > len(losses) or any(one not in {1, there} for one, there in fitting):
+    if len(shape) > len(losses) or any(one not in (1, there) for one, there in fitting):
         msg = f"`sample_weight` must broadcast to the shape of the losses, {losses}, got {given}."
         raise ValueError(msg)
     return xp.broadcast_to(weight, losses), math.prod(losses) / max(math.prod(shape), 1)

@@ -46,7 +46,7 @@ def _see(
     not count for any class; or, if it is none, the pixels without a class do not count.
     """
     classes = input.shape[1]
-    if target.ndim != input.ndim or target.shape[1] not in {1, classes}:
+    if target.ndim != input.ndim or target.shape[1] not in (1, classes):
         msg = (
             f"`target` must have the axes of `input`, of shape {tuple(input.shape)}, with 1 or "
             f"{classes} classes, got {tuple(target.shape)}."
