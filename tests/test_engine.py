@@ -19,7 +19,7 @@ import array_losses as al
 from array_losses.core import plan
 from array_losses.core import threads as pool
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, LOVASZ_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import CLASSES, COVER, LOVASZ_LOSSES, PIXEL_LOSSES, Data
 from tests.test_contract import LOSSES, SIGMOID, assert_same
 
 VARIANTS = {
@@ -295,3 +295,93 @@ def test_an_error_in_a_thread_keeps_nothing(bad):
         assert alive() is None
     finally:
         gc.enable()
+
+
+def test_work_after_the_main_thread_has_ended():
+    """The interpreter starts no more threads then: a thread that still works, a handler at exit."""
+    code = """
+        import atexit, threading
+        import numpy as np
+        import array_losses as al
+
+        logits, labels = np.ones((1, 2, 400), np.float32), np.zeros((1, 400), int)
+
+        def work(name):
+            print(name, float(al.DiceLoss().value_and_grad(logits, labels)[0]), flush=True)
+
+        def wait_and_work():
+            threading.main_thread().join()
+            work("thread")
+
+        work("main")
+        atexit.register(work, "exit")
+        threading.Thread(target=wait_and_work).start()
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, VARIABLES[0]: "100", VARIABLES[1]: "2"},
+        timeout=60,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [name for name, _ in lines] == ["main", "thread", "exit"]
+    assert len({value for _, value in lines}) == 1
+    assert not done.stderr
+
+
+# What is compiled for long.
+FEW = ("sum-focal-dice", "jaccard-power-product-image")
+
+
+ARRAYS = {"Array", "Tensor", "ndarray"}
+
+
+def left_behind(call):
+    """What of ours a call leaves for the garbage collector: objects, functions, arrays."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        call()
+        gc.collect()
+        modules = [(x, getattr(x, "__module__", None) or type(x).__module__) for x in gc.garbage]
+        return [
+            x for x, module in modules if "array_losses" in module or type(x).__name__ in ARRAYS
+        ]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def test_nothing_outlives_a_call(library):
+    """No reference cycle, which would hold logits, target and weights of many steps at once."""
+    few = [case for case in COVER if case.name in FEW]
+    assert len(few) == len(FEW)
+    table = [
+        (case, case.loss(), library.inputs(case.data, library.dtypes[0]))
+        for case in (few if library.module == "jax" else COVER)
+    ]
+
+    def call():
+        for case, loss, (logits, target, weights) in table:
+            loss(logits, target, pixel_weights=weights)
+            if case.is_scalar:
+                loss.value_and_grad(logits, target, pixel_weights=weights)
+            if library.module == "torch":
+                backward(loss, logits, target, weights)
+            if library.module == "torch" and case in few:
+                followed(library.library.func.vjp, loss, logits, target, weights)
+
+    call()  # What is imported or compiled is once in a process.
+    assert not left_behind(call)
+
+
+def backward(loss, logits, target, weights):
+    loss(logits.detach().requires_grad_(), target, pixel_weights=weights).sum().backward()
+
+
+def followed(transform, loss, logits, target, weights):
+    transform(lambda z: loss(z, target, pixel_weights=weights), logits)

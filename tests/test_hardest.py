@@ -1,5 +1,6 @@
 """The hardest pixels: which are kept, and by what the mean is divided."""
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import array_losses as al
+from array_losses.core import plan
 from array_losses.losses.hardest import _part
 from tests.backends import BACKENDS
 from tests.cases import Data
@@ -312,3 +314,23 @@ def test_equal_pixels_by_the_plain_formula(torch, jax):
     assert float(loss(torch.tensor(pixels), torch.tensor(target))) == pytest.approx(
         float(loss(pixels, target)), rel=1e-14
     )
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_memory_of_the_value(equal):
+    """Bytes per pixel: the losses and a copy to find the border in, 4 each, and a few masks."""
+    pixels = 1 << 20
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1, 2, pixels)).astype(np.float32)
+    labels = np.zeros((1, pixels), np.uint8)
+    logits = np.zeros_like(logits) if equal else logits
+    for loss in (al.CrossEntropyLoss(top_k=0.1), al.CrossEntropyLoss(ohem_threshold=0.4)):
+        with plan.using(threads=1):
+            loss(logits, labels)
+            tracemalloc.start()
+            try:
+                loss(logits, labels)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        assert peak < 12 * pixels

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core import plan
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, Data
+from tests.cases import CLASSES, COVER, Data
 
 EPS32 = 2.0**-23
 # Half a unit in the last place, and half the smallest subnormal: correct rounding, no more.
@@ -136,3 +137,60 @@ def test_a_loss_scale_comes_before_rounding(name, torch):
     (2.0**16 * loss(high, target)).backward()
     error = (low.grad.double() - high.grad).abs().sum() / high.grad.abs().sum()
     assert float(error) < 1e-3
+
+
+# --- dtypes of NumPy that are not its own, or of the other byte order -----------------------------
+
+
+def in_dtype(data, dtype):
+    """The inputs in a dtype, and the same numbers as NumPy computes with them."""
+    given = [x if x is None else x.astype(dtype) for x in data.build()]
+    native = np.float32 if np.dtype(dtype).itemsize < 4 else np.dtype(dtype).newbyteorder("=")
+    return given, [x if x is None else x.astype(native) for x in given]
+
+
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", "bfloat16"])
+def test_numpy_dtypes_that_are_not_native(dtype):
+    """Every loss, in blocks: logits, soft target and weights."""
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    for case in COVER:
+        (logits, target, weights), native = in_dtype(case.data, dtype)
+        if case.data.target not in {"soft", "distances"}:
+            target = native[1] = case.data.build()[1].astype(">i8")
+        if case.data.weights == "mask":
+            weights = native[2] = case.data.build()[2]
+        loss = case.loss()
+        with plan.using(block_pixels=5, threads=2):
+            expected = loss(native[0], native[1], pixel_weights=native[2])
+            found = loss(logits, target, pixel_weights=weights)
+            np.testing.assert_array_equal(found, expected, err_msg=case.name)
+            assert found.dtype.isnative
+            if case.is_scalar:
+                both = loss.value_and_grad(logits, target, pixel_weights=weights)
+                reference = loss.value_and_grad(native[0], native[1], pixel_weights=native[2])
+                assert both[1].dtype == logits.dtype
+                rounding = {"rtol": 2.0**-7, "atol": 1e-7} if logits.itemsize == 2 else {"rtol": 0}
+                np.testing.assert_allclose(
+                    both[1].astype(float), reference[1], **rounding, err_msg=case.name
+                )
+
+
+def test_a_large_gradient_of_bfloat16_in_numpy():
+    """Its memory is touched first."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    logits, labels = np.zeros((1, 2, 1 << 23), bfloat16), np.zeros((1, 1 << 23), np.uint8)
+    _, gradient = al.CrossEntropyLoss(reduction="sum").value_and_grad(logits, labels)
+    assert gradient.dtype == bfloat16
+    assert np.all(gradient[:, 0, :] == -0.5)
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "int4"])
+def test_dtypes_that_numpy_knows_nothing_of(name):
+    dtype = getattr(pytest.importorskip("ml_dtypes"), name)
+    logits, labels = np.zeros((1, 3, 4)), np.zeros((1, 4), int)
+    loss = al.CrossEntropyLoss()
+    with pytest.raises(TypeError, match=f"`logits` must be real floating, got {name}"):
+        loss(logits.astype(dtype), labels)
+    with pytest.raises(TypeError, match=f"`pixel_weights` must be real floating .* got {name}"):
+        loss(logits, labels, pixel_weights=np.ones((1, 4)).astype(dtype))

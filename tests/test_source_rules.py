@@ -12,6 +12,11 @@ FRAMEWORKS = {"numpy", "torch", "jax", "cupy", "scipy", "dask"}
 # Rooms that may name a framework, each with the files in it.
 HOMES = ("frameworks", "cli", "testing")
 CREATION = {"zeros", "ones", "full", "empty", "arange", "asarray", "linspace", "eye"}
+TORCH_CREATION = {"as_tensor", "rand", "randint", "randn", "randperm", "scalar_tensor", "tensor"}
+# They take the dtype of what they are given.
+CONVERSION = {"as_tensor", "asarray", "tensor"}
+# By these names namespaces are known. NumPy's is not among them: it has one device.
+NAMESPACES = {"xp", "torch", "jnp", "cupy", "library"}
 # What each room may import of this package; imports point one way.
 MAY_IMPORT = {
     "core": {"core"},
@@ -89,18 +94,41 @@ def test_every_room_is_known():
     assert {room_of(name) for name in FILES} == {*MAY_IMPORT, "cli", "testing"}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if room_of(name) not in HOMES])
+def creations(text_or_tree):
+    """Calls that make an array, with the keywords that they lack: `device`, and maybe `dtype`."""
+    for call in ast.walk(text_or_tree):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        made = call.func.attr
+        namespace = ast.unparse(call.func.value).rpartition(".")[2]
+        if namespace in NAMESPACES and made in CREATION | TORCH_CREATION:
+            yield call, {"dtype", "device"} - {keyword.arg for keyword in call.keywords}
+
+
+@each_file
 def test_arrays_are_made_with_dtype_and_device(name):
     """Defaults differ between libraries, and PyTorch's are global state."""
+    in_home = room_of(name) in HOMES
     bare = [
         call
-        for call in calls_in(name)
-        if isinstance(call.func, ast.Attribute)
-        and call.func.attr in CREATION
-        and ast.unparse(call.func.value).rpartition(".")[2] == "xp"
-        and not {"dtype", "device"} <= {keyword.arg for keyword in call.keywords}
+        for call, missing in creations(TREES[name])
+        if missing - ({"dtype"} if in_home and call.func.attr in CONVERSION else set())
     ]
     assert not places(name, bare)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "xp.zeros((), dtype=xp.float32)",
+        "self.xp.asarray(0.0, device=on)",
+        "torch.scalar_tensor(x.item(), dtype=wide)",
+        "jnp.arange(3, dtype=jnp.int32)",
+        "self.library.tensor(x)",
+    ],
+)
+def test_an_array_made_without_is_seen(call):
+    assert [missing for _, missing in creations(ast.parse(call)) if missing]
 
 
 # What only eager arrays reach: there a block's own fresh array may be changed.

@@ -14,8 +14,12 @@ from array_losses.core import closed, formula
 from tests.backends import BACKENDS
 from tests.cases import ALL_CLASSES, CLASSES, MAPPED, Data
 
-# PyTorch's own: forward mode and inductor load what torch.jit once compiled.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+# PyTorch's own: forward mode and inductor load what torch.jit once compiled; and a trace warns of
+# every check of a shape.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+]
 
 HARD = Data(spatial=(2, 3), ignore=(255,), weights="float", seed=101)
 SOFT = Data(spatial=(2, 3), target="soft", weights="float", seed=102)
@@ -134,6 +138,42 @@ def test_torch_compile_inductor(torch, dynamo):
     expected = expected_of(loss, data)
     assert_close(value.detach(), expected[0])
     assert_close(z.grad, expected[1])
+
+
+def test_torch_compile_prints_nothing(torch):
+    """Of losses, functions, presets and scores, in a process of their own and without a filter."""
+    code = """
+        import torch
+        import array_losses as al
+        from array_losses.presets import monai
+
+        logits, labels = torch.zeros((2, 3, 4)), torch.ones((2, 4), dtype=torch.int64)
+        calls = [
+            (al.CrossEntropyLoss(top_k=0.5) + al.LovaszSoftmaxLoss(), labels),
+            (al.dice_loss, labels),
+            (monai.DiceCELoss(to_onehot_y=True, softmax=True), labels[:, None]),
+            (lambda z, t: al.jaccard_index(z.softmax(1), t), labels),
+        ]
+        for call, target in calls:
+            torch.compile(call, backend="eager")(logits, target)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        timeout=120,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.stdout
+    assert not done.stderr
+
+
+@each_entry
+def test_torch_jit_trace(loss, data, torch):
+    """Of a loss as it is, and what was traced is called with other numbers."""
+    z, t, _ = tensors(data)
+    traced = torch.jit.trace(loss, (z.flip(0), t.flip(0)))
+    assert_close(traced(z, t), loss(z, t))
 
 
 def test_torch_compile_in_default_mode_keeps_the_errors(torch, dynamo):

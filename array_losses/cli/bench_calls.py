@@ -95,8 +95,9 @@ def jax_calls(function: Callable[[Any, Any], Any], inputs: Inputs) -> Calls:
 
     last = inputs.workload.classes_last
     logits = np.moveaxis(inputs.logits, 1, -1) if last else inputs.logits
-    z = jnp.asarray(logits, dtype=inputs.workload.dtype)
-    t = jnp.asarray(inputs.labels.astype(np.int32))
+    on = jax.devices("cpu")[0]
+    z = jnp.asarray(logits, dtype=inputs.workload.dtype, device=on)
+    t = jnp.asarray(inputs.labels.astype(np.int32), device=on)
     value = jax.jit(function)
     both = jax.jit(jax.value_and_grad(function))
     return Calls(

@@ -199,3 +199,15 @@ def test_takes_numpy_targets_beside_jax(jax, name):
     there = [jax.numpy.asarray(x) if i == other else x for i, x in enumerate(arrays)]
     with pytest.raises(TypeError, match=r"jnp\.asarray"):
         preset(*there)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")
+@pytest.mark.parametrize("name", PRESETS)
+def test_is_traced(torch, name):
+    """By torch.jit.trace, as it is; what was traced is called with other numbers."""
+    preset, arrays = PRESETS[name]
+    arrays = [torch.from_numpy(np.array(x)) for x in arrays]
+    others = [x.flip(0) if x.ndim == arrays[0].ndim > 1 else x for x in arrays]
+    traced = torch.jit.trace(preset, tuple(others))
+    torch.testing.assert_close(traced(*arrays), preset(*arrays), rtol=1e-9, atol=1e-12)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import array_losses as al
+from array_losses.core import formula
 from array_losses.presets import monai as presets
 from tests.presets import packages
 from tests.presets.agreement import relative, with_torch
@@ -426,3 +427,29 @@ def test_departure_of_float64_in_focal():
     mine = presets.FocalLoss(to_onehot_y=True)(logits, labels[:, None])
     assert mine.dtype == np.float64
     check_row("monai", "`FocalLoss` of float64, the dtype", "float32", "float64")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_tensors_with_metadata(place, monkeypatch):
+    """MONAI's own subclass: the bits of plain tensors, and the type that MONAI returns."""
+
+    def refuse(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr(formula, "evaluate", refuse)
+    with_metadata = packages.load("monai.data.meta_tensor").MetaTensor
+    options = {"to_onehot_y": True, "softmax": True}
+    logits = torch.from_numpy(Data(7).logits(2, 3, 4, 5))
+    labels = torch.from_numpy(Data(8).labels(3, 2, 1, 4, 5))
+    arrays = [logits, labels]
+    arrays[place] = with_metadata(arrays[place], meta={"from": "here"})
+    arrays[0].requires_grad_()
+    found = presets.DiceCELoss(**options)(*arrays)
+    assert type(found) is type(dice.DiceCELoss(**options)(*arrays)) is with_metadata
+    assert found.meta["from"] == "here"
+    found.backward()
+    plain = logits.clone().detach().requires_grad_()
+    expected = presets.DiceCELoss(**options)(plain, labels)
+    expected.backward()
+    assert torch.equal(found.as_tensor(), expected)
+    assert torch.equal(torch.as_tensor(arrays[0].grad), plain.grad)
