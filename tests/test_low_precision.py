@@ -170,9 +170,15 @@ def test_numpy_dtypes_that_are_not_native(dtype):
                 both = loss.value_and_grad(logits, target, pixel_weights=weights)
                 reference = loss.value_and_grad(native[0], native[1], pixel_weights=native[2])
                 assert both[1].dtype == logits.dtype
-                rounding = {"rtol": 2.0**-7, "atol": 1e-7} if logits.itemsize == 2 else {"rtol": 0}
+                # A sum of losses rounds the gradient once for each group of them.
+                rounding = 2.0**-6 if logits.itemsize == 2 else 64 * np.finfo(logits.dtype).eps
+                largest = np.max(np.abs(reference[1]), initial=0.0)
                 np.testing.assert_allclose(
-                    both[1].astype(float), reference[1], **rounding, err_msg=case.name
+                    both[1].astype(float),
+                    reference[1],
+                    rtol=rounding,
+                    atol=rounding * largest,
+                    err_msg=case.name,
                 )
 
 

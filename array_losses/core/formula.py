@@ -8,7 +8,14 @@ from typing import Protocol, TypeAlias
 
 from array_losses.core import arguments
 from array_losses.core.block import Block, View
-from array_losses.core.namespace import Array, Namespace, compute_dtype, device, quotient
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    compute_dtype,
+    device,
+    number_of,
+    quotient,
+)
 from array_losses.core.pixels import Pixels
 from array_losses.core.threads import Map
 
@@ -236,7 +243,7 @@ def whole(batch: arguments.Batch) -> Block:
     """Return the whole batch as one block."""
     xp = batch.xp
     images, classes, *space = batch.logits.shape
-    pixels = math.prod(space)
+    classes, pixels = number_of(classes), math.prod(space)
     flat = (images, pixels)
     return Block(
         xp,

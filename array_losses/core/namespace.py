@@ -17,6 +17,7 @@ __all__ = [
     "DType",
     "Namespace",
     "compute_dtype",
+    "cumulative_sum",
     "default_dtype",
     "device",
     "index_dtype",
@@ -34,6 +35,7 @@ __all__ = [
     "is_torch_namespace",
     "namespace_of",
     "near_constant",
+    "number_of",
     "per_class",
     "quotient",
     "wide_dtype",
@@ -93,7 +95,12 @@ def namespace_of(**arrays: Array) -> Namespace:
 
 def is_tensor(x: object) -> bool:
     """Return whether `x` is a tensor of PyTorch, of any subclass."""
+    if isinstance(x, _NO_ARRAYS):
+        return False
     return any(one.__name__ == "Tensor" and one.__module__ == "torch" for one in type(x).__mro__)
+
+
+_NO_ARRAYS = (type(None), bool, int, float, str, list, tuple, dict)
 
 
 def _torch() -> Namespace:
@@ -115,7 +122,7 @@ def _refuse_distributed(tensors: dict[str, Array]) -> None:
 
 def is_array_api_obj(x: object) -> bool:
     """Return whether `x` is an array of a library that is known."""
-    return is_tensor(x) or _is_array_api_obj(x)
+    return not isinstance(x, _NO_ARRAYS) and (is_tensor(x) or _is_array_api_obj(x))
 
 
 def is_numpy_namespace(xp: Namespace) -> bool:
@@ -264,6 +271,18 @@ def default_dtype(xp: Namespace, on: Any) -> DType:
 def per_class(xp: Namespace, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
     """Return one number a class as an array that broadcasts over (images, classes, pixels)."""
     return xp.asarray(list(values), dtype=dtype, device=on)[None, :, None]
+
+
+def number_of(classes: Any) -> int:
+    """Return the length of an axis of classes as a number: torch.jit.trace has a tensor there."""
+    return int(classes) if is_tensor(classes) else classes
+
+
+def cumulative_sum(xp: Namespace, x: Array, dtype: DType = None) -> Array:
+    """Return the sums of `x` up to each place of its last axis."""
+    if is_torch_namespace(xp):  # array_api_compat's asks for the namespace of `x`.
+        return xp.cumsum(x, -1, dtype=dtype)
+    return xp.cumulative_sum(x, axis=-1, dtype=dtype)
 
 
 def near_constant(xp: Namespace, x: Array) -> Array:

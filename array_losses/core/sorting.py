@@ -10,6 +10,7 @@ from array_losses.core.namespace import (
     Array,
     DType,
     Namespace,
+    cumulative_sum,
     device,
     index_dtype,
     is_numpy_namespace,
@@ -95,7 +96,7 @@ def largest(xp: Namespace, x: Array, number: Array) -> Array:
     counts = index_dtype(xp, device(x))
     above, level = x > border, xp.astype(x == border, counts)
     left = number - count_true(xp, above)
-    first = xp.cumulative_sum(level, axis=-1, dtype=counts) <= left
+    first = cumulative_sum(xp, level, counts) <= left
     return above | (first & (x == border)) | broken
 
 

@@ -130,9 +130,10 @@ def value_and_terms(
     all_reduce: AllReduce | None,
 ) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
-    def flat(*arrays: Any) -> tuple[Array, ...]:
+
+    def flat(z: Array, t: Array, w: Array | None, exchange: AllReduce | None) -> tuple[Array, ...]:
         each: list[Array] = []
-        return _value(terms, *arrays, each), *each
+        return _value(terms, z, t, w, exchange, each), *each
 
     loss, *each = plainly(flat, logits, target, pixel_weights, all_reduce)
     return loss, tuple(each)

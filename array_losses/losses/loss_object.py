@@ -57,12 +57,12 @@ class _KeepsSetattr(type):
 class LossObject(metaclass=_KeepsSetattr):
     """A frozen dataclass of options."""
 
-    @property
-    def __name__(self) -> str:
-        """The name that functions have: `torch.jit.trace` asks for it."""
-        return type(self).__name__
-
     if not TYPE_CHECKING:  # A type checker would take every name for an attribute.
+
+        @property
+        def __name__(self) -> str:
+            """The name that functions have: `torch.jit.trace` asks for it."""
+            return type(self).__name__
 
         def __getattr__(self, name: str) -> Any:
             """Raise the AttributeError that a name deserves."""

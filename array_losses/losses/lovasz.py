@@ -9,7 +9,7 @@ from array_losses.core import options
 from array_losses.core.formula import Totals
 from array_losses.core.histogram import Histogram
 from array_losses.core.kinds import are_kinds
-from array_losses.core.namespace import Array, DType, Namespace, device
+from array_losses.core.namespace import Array, DType, Namespace, cumulative_sum, device
 from array_losses.core.pixels import Pixels, count_dtype
 from array_losses.core.ranges import flat, in_ranges
 from array_losses.core.sorting import back_in_place, descending, in_order
@@ -250,8 +250,8 @@ def _growth(
     counts = count_dtype(xp, foreground)
     f = xp.astype(in_order(xp, foreground, order), counts)
     b = xp.astype(in_order(xp, background, order), counts)
-    rest = xp.astype(mass - (xp.cumulative_sum(f, axis=2, dtype=counts) - f), dtype)
-    union = xp.astype(mass + (xp.cumulative_sum(b, axis=2, dtype=counts) - b), dtype)
+    rest = xp.astype(mass - (cumulative_sum(xp, f, counts) - f), dtype)
+    union = xp.astype(mass + (cumulative_sum(xp, b, counts) - b), dtype)
     f, b = xp.astype(f, dtype), xp.astype(b, dtype)
     first = union == 0.0
     after = xp.where(first, 1.0, union + b)
@@ -305,7 +305,7 @@ def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple
 
 def _from_the_top(xp: Namespace, x: Array) -> Array:
     """Return the cumulative sum over the bins, the last bin first."""
-    return xp.flip(xp.cumulative_sum(xp.flip(x, axis=2), axis=2), axis=2)
+    return xp.flip(cumulative_sum(xp, xp.flip(x, axis=2)), axis=2)
 
 
 @dataclass(frozen=True, kw_only=True)

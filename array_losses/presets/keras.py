@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
 from array_losses.losses import base
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
@@ -306,7 +306,7 @@ def _smoothed(xp: Namespace, y_true: Array, y_pred: Array, smoothing: float, amo
     if not smoothing:
         return y_true
     y_true = arrays.as_floating(xp, y_true, y_pred)
-    return y_true * (1.0 - smoothing) + smoothing / among
+    return y_true * (1.0 - smoothing) + smoothing / number_of(among)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
 from array_losses.losses.base import Criterion, Reduction
 from array_losses.presets import arrays
 from array_losses.presets.elementwise import elementwise
@@ -230,7 +230,7 @@ def focal_loss(
     0.086643
     """
     xp = namespace_of(pred=pred, target=target)
-    classes = pred.shape[1]
+    classes = number_of(pred.shape[1])
     criterion = al.FocalLoss(
         class_weights=arrays.numbers(weight),
         ignore_index=ignore_index,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, namespace_of
+from array_losses.core.namespace import Array, namespace_of, number_of
 from array_losses.presets import arrays
 from array_losses.presets.translation import Said, Translation, preset_function
 
@@ -84,10 +84,11 @@ def lovasz_softmax(
     weights = None
     if named:
         kept = [int(one) for one in classes]
-        if any(not 0 <= one < probas.shape[1] for one in kept):
-            msg = f"`classes` must hold numbers from 0 to {probas.shape[1] - 1}, got {kept}."
+        number = number_of(probas.shape[1])
+        if any(not 0 <= one < number for one in kept):
+            msg = f"`classes` must hold numbers from 0 to {number - 1}, got {kept}."
             raise ValueError(msg)
-        weights = [float(kept.count(number)) for number in range(probas.shape[1])]
+        weights = [float(kept.count(one)) for one in range(number)]
     criterion = al.LovaszSoftmaxLoss(
         activation=None,
         pool=pool,

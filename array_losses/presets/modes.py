@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from array_losses.core.namespace import Array, is_real_floating, namespace_of
+from array_losses.core.namespace import Array, is_real_floating, namespace_of, number_of
 from array_losses.losses.base import Activation, Criterion
 from array_losses.presets import arrays
 from array_losses.presets.translation import Translation
@@ -81,7 +81,7 @@ def read(mode: Mode, y_pred: Array, y_true: Array, ignore_index: int | None) -> 
     """
     xp = namespace_of(y_pred=y_pred, y_true=y_true)
     shape = y_pred.shape
-    images, classes = shape[0], 1 if mode == "binary" else shape[1]
+    images, classes = shape[0], 1 if mode == "binary" else number_of(shape[1])
     logits = xp.reshape(y_pred, (images, classes, -1))
 
     def back(grad: Array) -> Array:

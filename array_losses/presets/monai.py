@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, is_integer, namespace_of
+from array_losses.core.namespace import Array, Namespace, is_integer, namespace_of, number_of
 from array_losses.core.options import for_classes
 from array_losses.losses.base import Activation
 from array_losses.presets import arrays, torch
@@ -45,7 +45,7 @@ def _see(
     Labels carry `ignore_index`. In a target with a class axis it names a class, whose pixels do
     not count for any class; or, if it is none, the pixels without a class do not count.
     """
-    classes = input.shape[1]
+    classes = number_of(input.shape[1])
     if target.ndim != input.ndim or target.shape[1] not in (1, classes):
         msg = (
             f"`target` must have the axes of `input`, of shape {tuple(input.shape)}, with 1 or "
@@ -223,12 +223,12 @@ class DiceLoss(_OverlapLoss):
 
     def of_seen(self, input: Array, seen: _Seen) -> Translation:
         """Return our loss of a target that is seen already."""
-        shared = self.shared(input.shape[1])
+        shared = self.shared(number_of(input.shape[1]))
         if self.jaccard:
             shared["smooth"] = (0.5 * self.smooth_nr, 0.5 * self.smooth_dr)
         loss = al.JaccardLoss if self.jaccard else al.DiceLoss
         criterion = loss(
-            class_weights=self._weights(input.shape[1]),
+            class_weights=self._weights(number_of(input.shape[1])),
             normalize="classes",
             power=2 if self.squared_pred else 1,
             **shared,
@@ -289,7 +289,7 @@ class TverskyLoss(_OverlapLoss):
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
         criterion = al.TverskyLoss(
-            fp_weight=self.alpha, fn_weight=self.beta, **self.shared(input.shape[1])
+            fp_weight=self.alpha, fn_weight=self.beta, **self.shared(number_of(input.shape[1]))
         )
         return self.with_arrays(criterion, input, seen)
 
@@ -346,7 +346,9 @@ class GeneralizedDiceLoss(_OverlapLoss):
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, None, to_onehot_y=self.to_onehot_y)
-        criterion = al.GeneralizedDiceLoss(weighting=self.w_type, **self.shared(input.shape[1]))
+        criterion = al.GeneralizedDiceLoss(
+            weighting=self.w_type, **self.shared(number_of(input.shape[1]))
+        )
         return self.with_arrays(criterion, input, seen)
 
     def arranged(self, xp: Namespace, losses: Array, dropped: int, axes: int) -> Array:
@@ -429,7 +431,7 @@ class FocalLoss(Preset):
         """Return our loss with the arrays that it is to see."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
-        classes, weights = input.shape[1], seen.pixel_weights
+        classes, weights = number_of(input.shape[1]), seen.pixel_weights
         target, labelled = seen.target, seen.target.ndim < input.ndim
         if labelled:
             hidden = arrays.equal(xp, target, seen.ignore_index)
@@ -487,7 +489,7 @@ class FocalLoss(Preset):
         *,
         labelled: bool,
     ) -> Translation | ByClass:
-        classes, alpha, factor = logits.shape[1], self.alpha, 1.0
+        classes, alpha, factor = number_of(logits.shape[1]), self.alpha, 1.0
         if isinstance(alpha, float | int):
             others = (alpha,) * (classes - 1)
             alpha = (1.0 - alpha, *others) if self.include_background else None
@@ -517,7 +519,7 @@ class FocalLoss(Preset):
         criterion: al.FocalLoss, logits: Array, shares: Array, weights: Array | None
     ) -> ByClass:
         """Return the map of each class, where a pixel may have several."""
-        classes, parts = logits.shape[1], []
+        classes, parts = number_of(logits.shape[1]), []
         for number, weight in enumerate(criterion.class_weights or (1.0,) * classes):
             alone = tuple([float(place == number) for place in range(classes)])
             said = Translation(replace(criterion, class_weights=alone), logits, shares, weights)

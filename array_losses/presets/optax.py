@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, is_array_api_obj, namespace_of
+from array_losses.core.namespace import Array, Namespace, is_array_api_obj, namespace_of, number_of
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
 from array_losses.presets.elementwise import elementwise, one_weight
@@ -357,7 +357,7 @@ def dice_loss(
     if last in summed:
         msg = f"`axis` must not hold the axis of the classes, {last}, got {axis}."
         raise ValueError(msg)
-    classes = predictions.shape[-1]
+    classes = number_of(predictions.shape[-1])
     criterion = al.TverskyLoss(
         class_axis=-1,
         class_weights=arrays.numbers(class_weights),

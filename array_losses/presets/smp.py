@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of
+from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
 from array_losses.core.options import for_classes
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
@@ -75,7 +75,7 @@ class _OverlapLoss(Preset):
     def read(self, y_pred: Array, y_true: Array) -> tuple[Reading, dict[str, Any]]:
         """Return the arrays as the mode means them, and the options that ours have in common."""
         seen = read(self.mode, y_pred, y_true, self.ignore_index)
-        return seen, self.shared(seen.logits.shape[1], seen.ignore_index)
+        return seen, self.shared(number_of(seen.logits.shape[1]), seen.ignore_index)
 
 
 @dataclass(frozen=True)
@@ -378,7 +378,9 @@ class FocalLoss(Preset):
     def _weights(self, x: Array) -> tuple[float, ...]:
         """Return the weights of the classes in their mean."""
         weights = 1.0 if self.class_weights is None else self.class_weights
-        return for_classes("class_weights", weights, 1 if self.mode == "binary" else x.shape[1])
+        return for_classes(
+            "class_weights", weights, 1 if self.mode == "binary" else number_of(x.shape[1])
+        )
 
     def _per_pixel(self, xp: Namespace, x: Array, hidden: Array | None) -> Any:
         """Return by what the sum over the pixels of a class is multiplied."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, is_real_floating, namespace_of
+from array_losses.core.namespace import Array, Namespace, is_real_floating, namespace_of, number_of
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays, smp
 from array_losses.presets.elementwise import elementwise
@@ -60,7 +60,7 @@ class _OverlapLoss(Preset):
             intersection="product",
             form="log" if self.log_loss else "linear",
             smooth=self.smooth,
-            class_weights=weights_of(self.classes, None, seen.logits.shape[1]),
+            class_weights=weights_of(self.classes, None, number_of(seen.logits.shape[1])),
             ignore_index=seen.ignore_index,
         )
         return seen.translation(criterion)
@@ -353,7 +353,7 @@ class BinaryFocalLoss(Preset):
             if hidden is not None:
                 targets = xp.where(hidden, xp.zeros_like(targets), targets)
                 hidden = xp.broadcast_to(hidden[:, None, ...], inputs.shape)
-            targets = arrays.one_hot_checked(xp, targets, inputs.shape[1])
+            targets = arrays.one_hot_checked(xp, targets, number_of(inputs.shape[1]))
         weight = self.class_weights
         if weight is not None:
             weight = arrays.along_axis(xp, weight, inputs)

@@ -436,7 +436,7 @@ def test_tensors_with_metadata(place, monkeypatch):
     def refuse(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr(formula, "evaluate", refuse)
+    monkeypatch.setattr(formula, "each_value", refuse)
     with_metadata = packages.load("monai.data.meta_tensor").MetaTensor
     options = {"to_onehot_y": True, "softmax": True}
     logits = torch.from_numpy(Data(7).logits(2, 3, 4, 5))
