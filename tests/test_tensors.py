@@ -3,6 +3,9 @@
 tests/presets/test_monai.py has MONAI's own subclass.
 """
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -102,6 +105,30 @@ def test_the_result_is_of_the_type_of_pytorch_s_own(place, torch, subclasses, no
         assert type(al.dice_coefficient(*labelled, num_classes=3)) is expected
 
 
+def test_a_subclass_under_a_default_device(torch, subclasses, no_formula):
+    """Which is a mode, that functions go through first."""
+    logits, labels, _ = tensors(LABELS)
+    kept, *_ = subclasses
+    with torch.device("cpu"):
+        assert type(al.CrossEntropyLoss()(logits.as_subclass(kept), labels)) is kept
+
+
+def test_a_call_with_a_subclass_keeps_nothing(torch, subclasses):
+    logits, labels, _ = tensors(LABELS)
+    kept, *_ = subclasses
+    logits = logits.as_subclass(kept)
+    alive = weakref.ref(logits)
+    gc.collect()
+    gc.disable()
+    try:
+        al.CrossEntropyLoss().value_and_grad(logits, labels)
+        monai.DiceLoss(to_onehot_y=True, softmax=True)(logits, labels[:, None])
+        del logits
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
 def test_two_kinds_of_subclasses_at_once(torch, subclasses, no_formula):
     """PyTorch's own loss refuses them; nobody says which kind it would be."""
     logits, labels, weights = tensors(LABELS)
@@ -196,13 +223,11 @@ def test_a_tensor_spread_over_devices_is_refused(torch):
 
 def test_the_default_device_is_not_used(torch):
     """It is another one here, of which no tensor has values."""
-    before = torch.get_default_device()
     logits, labels, weights = tensors(LABELS)
     probabilities, mask = logits.softmax(1), labels > 0
     one_hot = (labels[:, None] == torch.arange(3)[None, :, None, None]).float()
     inputs = [(case, tensors(case.data)) for case in COVER]
-    torch.set_default_device("meta")
-    try:
+    with torch.device("meta"):  # what `torch.set_default_device` sets
         for case, arrays in inputs:
             value, gradient = results(with_weights(case.loss()), arrays)
             assert value.is_cpu, case.name
@@ -221,8 +246,6 @@ def test_the_default_device_is_not_used(torch):
             torch.func.grad(lambda z: al.DiceLoss()(z, labels))(logits),
         ]
         assert all(x.is_cpu for x in others)
-    finally:
-        torch.set_default_device(before)
 
 
 # --- Gradients of gradients -----------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,16 +53,32 @@ def plainly(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
     carriers = [x for x in (*args, *named.values()) if _carries_metadata(x)]
     if not carriers:
         return function(*args, **named)
-
-    @wraps(function)
-    def on_plain(*args: Any, **named: Any) -> Any:
-        return function(*map(_plain, args), **{name: _plain(x) for name, x in named.items()})
-
-    kinds = {type(x) for x in carriers if has_torch_function((x,))}
+    kinds = {type(x) for x in carriers if _is_asked(x)}
     one_suits_all = any(all(issubclass(one, other) for other in kinds) for one in kinds)
-    if torch.compiler.is_compiling() or not one_suits_all:
-        return on_plain(*args, **named)
-    return handle_torch_function(on_plain, carriers, *args, **named)
+    asks = one_suits_all and not torch.compiler.is_compiling()
+    return _OnPlain(function, asks=asks)(*args, **named)
+
+
+class _OnPlain:
+    """A function of plain tensors as one of PyTorch's own, which asks subclasses first."""
+
+    def __init__(self, function: Callable[..., Any], *, asks: bool) -> None:
+        self.function = function
+        self.asks = asks
+        self.__name__ = getattr(function, "__name__", "array_losses")
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Return the function's result, as a subclass returns it."""
+        carriers = [x for x in (*args, *named.values()) if _carries_metadata(x)]
+        # Also once more by a mode: a default device is one.
+        if self.asks and has_torch_function(carriers):
+            return handle_torch_function(self, carriers, *args, **named)
+        return self.function(*map(_plain, args), **{name: _plain(x) for name, x in named.items()})
+
+
+def _is_asked(x: Any) -> bool:
+    """Return whether a subclass of tensors has a say in functions of PyTorch."""
+    return type(x).__torch_function__ is not torch._C._disabled_torch_function_impl
 
 
 def _carries_metadata(x: Any) -> bool:
