@@ -292,6 +292,25 @@ def test_second_derivatives(name, options, torch):
     assert torch.autograd.gradgradcheck(function, (logits,))
 
 
+@pytest.mark.parametrize("gamma", [1.5, 2.0])
+def test_second_derivatives_of_the_normalised_focal_loss(gamma, torch, jax):
+    """Without weights it is computed in a large unit, whose square no dtype holds."""
+    loss = al.FocalLoss(gamma=gamma, normalize="focal")
+    logits, target, _ = Data(spatial=(2, 2), seed=11).build()
+    direction = np.random.default_rng(4).normal(size=logits.shape)
+    ahead, behind = (loss.value_and_grad(logits + h * direction, target)[1] for h in (1e-5, -1e-5))
+    expected = (ahead - behind) / 2e-5
+
+    z, t = torch.tensor(logits, requires_grad=True), torch.tensor(target)
+    (gradient,) = torch.autograd.grad(loss(z, t), z, create_graph=True)
+    (found,) = torch.autograd.grad((gradient * torch.tensor(direction)).sum(), z)
+    assert_close(found.numpy(), expected, 1e-8)
+
+    slope = jax.grad(lambda x: loss(x, jax.numpy.asarray(target)))
+    found = jax.jvp(slope, (jax.numpy.asarray(logits),), (jax.numpy.asarray(direction),))[1]
+    assert_close(np.asarray(found), expected, 1e-8)
+
+
 # PyTorch's own: it loads its forward-mode rules with the function that it deprecates.
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_second_derivatives_agree(torch, jax):

@@ -95,11 +95,12 @@ def namespace_of(**arrays: Array) -> Namespace:
 
 def is_tensor(x: object) -> bool:
     """Return whether `x` is a tensor of PyTorch, of any subclass."""
-    if isinstance(x, _NO_ARRAYS):
+    if type(x) in _NO_ARRAYS:
         return False
     return any(one.__name__ == "Tensor" and one.__module__ == "torch" for one in type(x).__mro__)
 
 
+# By their types themselves: NumPy's float64 is a float too.
 _NO_ARRAYS = (type(None), bool, int, float, str, list, tuple, dict)
 
 
@@ -122,7 +123,7 @@ def _refuse_distributed(tensors: dict[str, Array]) -> None:
 
 def is_array_api_obj(x: object) -> bool:
     """Return whether `x` is an array of a library that is known."""
-    return not isinstance(x, _NO_ARRAYS) and (is_tensor(x) or _is_array_api_obj(x))
+    return type(x) not in _NO_ARRAYS and (is_tensor(x) or _is_array_api_obj(x))
 
 
 def is_numpy_namespace(xp: Namespace) -> bool:
@@ -301,15 +302,20 @@ def is_tiny(xp: Namespace, x: Array) -> Array:
 
 
 def quotient(xp: Namespace, x: Array, y: Array) -> Array:
-    """Return `x` / `y`, `y` not 0, whose derivative is a number wherever it is one itself.
+    """Return `x` / `y`, `y` not 0, whose derivatives are numbers wherever they are so themselves.
 
-    JAX divides by the square of `y` there, which in float32 is none beyond 1e-19 and 1e19: so both
-    are first measured by a constant near `y`.
+    Frameworks divide by the square of `y` there, and in a second derivative by its cube, which may
+    be no number: so both are first measured by a constant near `y`.
     """
+    if is_torch_namespace(xp):
+        unit = near_constant(xp, y)
+        return (x / unit) / (y / unit)
     if not is_jax_namespace(xp):
         return x / y
-    unit = xp.exp(xp.floor(xp.log(xp.abs(y))))  # floor is flat
-    return (x / unit) / (y / unit)
+    # By a product: XLA makes one quotient of quotients, and divides by the square of `y` again.
+    exponent = xp.clip(xp.floor(-xp.log(xp.abs(y))), -80.0, 80.0)  # floor is flat
+    inverse_unit = xp.exp(exponent)
+    return (x * inverse_unit) / (y * inverse_unit)
 
 
 def inverse(xp: Namespace, y: Array) -> Array:

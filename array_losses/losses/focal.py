@@ -263,12 +263,15 @@ class FocalLoss(SidedLoss):
         return not_p if self.threshold is None else not_p / self._thresholds[1]
 
     def _unit(self, outcome: Outcome) -> float:
-        """Return the root of what the normalised loss multiplies its factors with."""
-        gamma = numbers(self.gamma)
+        """Return the root of what the normalised loss multiplies its factors with.
+
+        1 where pixels have weights of any size, which leave no room in the dtype for it.
+        """
+        gamma, pixels = numbers(self.gamma), outcome.pixels
         steep = gamma > 1.0 if isinstance(gamma, float) else min(gamma) > 1.0
-        if self.pixelwise or not steep:  # Else a factor underflows no sooner than 1 - p.
+        # With a smaller gamma a factor underflows no sooner than 1 - p.
+        if self.pixelwise or not steep or not pixels.counted.unit_weights:
             return 1.0
-        pixels = outcome.pixels
         return 2.0 ** (math.frexp(pixels.xp.finfo(pixels.dtype).max)[1] * 3 // 10)
 
     def _is_below(self, outcome: Outcome) -> Array:
