@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -313,7 +314,8 @@ def quotient(xp: Namespace, x: Array, y: Array) -> Array:
     if not is_jax_namespace(xp):
         return x / y
     # By a product: XLA makes one quotient of quotients, and divides by the square of `y` again.
-    exponent = xp.clip(xp.floor(-xp.log(xp.abs(y))), -80.0, 80.0)  # floor is flat
+    highest = 0.9 * math.log(xp.finfo(y.dtype).max)
+    exponent = xp.clip(xp.floor(-xp.log(xp.abs(y))), -highest, highest)  # floor is flat
     inverse_unit = xp.exp(exponent)
     return (x * inverse_unit) / (y * inverse_unit)
 
