@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from array_losses.core import options
 from array_losses.core.formula import Fraction, Totals
 from array_losses.core.joint import MEANS, joint
-from array_losses.core.namespace import Array, Namespace, inverse, is_tiny
+from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
 from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
 from array_losses.losses.base import PerClass
@@ -185,8 +185,7 @@ class FocalLoss(SidedLoss):
         if self.pixelwise:
             return losses, divisor
         tiny = is_tiny(xp, divisor)
-        # Not a quotient: PyTorch would differentiate it twice by the square of a large divisor.
-        mean = losses * inverse(xp, xp.where(tiny, 1.0, divisor))
+        mean = quotient(xp, losses, xp.where(tiny, 1.0, divisor))
         return xp.where(tiny & ~xp.isnan(losses), 0.0, mean), None
 
     def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
