@@ -167,11 +167,11 @@ def _found_before(arrays: dict[str, Array]) -> Namespace | None:
 
 def is_of_jax(x: object) -> bool:
     """Return whether `x` is an array of JAX, or stands for one under its transformations."""
-    return type(x).__module__.partition(".")[0] in ("jax", "jaxlib")
+    return type(x).__module__.startswith("jax")
 
 
 def _is_of_numpy(x: object) -> bool:
-    return type(x).__module__.partition(".")[0] == "numpy"
+    return type(x).__module__.startswith("numpy")
 
 
 def _kind(x: object) -> str:

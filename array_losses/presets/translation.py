@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from array_losses import frameworks
-from array_losses.core.namespace import Array, is_of_jax, namespace_of
+from array_losses.core.namespace import Array, is_array_api_obj, is_of_jax, namespace_of
 from array_losses.frameworks import plainly
 from array_losses.losses.base import Criterion
 from array_losses.losses.loss_object import LossObject
@@ -135,8 +135,10 @@ class Translation:
         return xp.where(nothing, 0.0, xp.exp(power * xp.log(xp.where(nothing, 1.0, value))))
 
     def _scaled(self, x: Array) -> Array:
-        if isinstance(self.scale, float | int):
-            return x if self.scale == 1.0 else self.scale * x
+        if isinstance(self.scale, float | int) and self.scale == 1.0:
+            return x
+        if not is_array_api_obj(self.scale):  # a number, or what stands for an open one
+            return self.scale * x
         return namespace_of(scale=self.scale).astype(self.scale, x.dtype) * x
 
 

@@ -214,3 +214,21 @@ def test_is_traced(torch, name):
     traced = torch.jit.trace(call, tuple(others))
     # In a trace lengths are tensors, and what is divided by one is float32.
     torch.testing.assert_close(traced(*arrays), preset(*arrays), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["torch-labels", "monai-both", "toolbelt-soft"])
+def test_exports_with_open_sizes(torch, name):
+    """Also where the other library divides by a number of elements."""
+    preset, arrays = PRESETS[name]
+
+    class Module(torch.nn.Module):
+        def forward(self, prediction, target):
+            return preset(prediction, target)
+
+    names = {2: "batch", 4: "height", 5: "width"}
+    sizes = {size: torch.export.Dim(name) for size, name in names.items()}
+    given = tuple(torch.from_numpy(np.array(x)) for x in arrays)
+    open_sizes = tuple({i: sizes[s] for i, s in enumerate(x.shape) if s in sizes} for x in given)
+    exported = torch.export.export(Module(), given, dynamic_shapes=open_sizes).module()
+    smaller = [x[:1, ..., :3, :2] for x in given]
+    torch.testing.assert_close(exported(*smaller), preset(*smaller), rtol=1e-12, atol=0)
