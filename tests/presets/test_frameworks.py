@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from array_losses.core.namespace import is_array_api_obj
 from array_losses.presets import (
     keras,
     kornia,
@@ -157,6 +158,12 @@ def test_is_the_same_everywhere(backend, name):
         expected_value, expected_grad = preset.value_and_grad(*given)
         np.testing.assert_allclose(backend.to_numpy(value), expected_value, **tolerance)
         np.testing.assert_allclose(backend.to_numpy(grad), expected_grad, **tolerance)
+
+
+def test_numbers_of_numpy_are_arrays():
+    """A preset may have to raise the number that a loss gave to a power."""
+    assert is_array_api_obj(np.float64(0.5))
+    assert not is_array_api_obj(0.5)
 
 
 @pytest.mark.parametrize("name", PRESETS)
