@@ -95,13 +95,14 @@ def _the_number(num_classes: int | None, length: int) -> int:
     if num_classes == length:
         return length
     got = f"got {num_classes}"
-    msg = f"`num_classes` must be {length} for a prediction with {length} classes, {got}."
+    hint = "; labels have no class axis: leave out the one of length 1" if length == 1 else ""
+    msg = f"`num_classes` must be {length} for a prediction with {length} classes, {got}{hint}."
     raise ValueError(msg)
 
 
 def _kinds(xp: Namespace, prediction: Array, target: Array) -> str:
     """Return the message for kinds that do not go together."""
-    hint = "make masks of both (`== 1`) or labels of both"
+    hint = "make masks of both (`labels == 1`, `mask > 0`) or labels of both"
     if is_real_floating(xp, target.dtype):
         hint = "if the target holds labels, convert them to an integer dtype"
     return (
@@ -172,7 +173,10 @@ def _integers(
 ) -> Reading:
     """Read integers of one shape: labels, or one- or multi-hot."""
     if num_classes is None:
-        msg = "`num_classes` must be given for integers: the number of classes, got None."
+        msg = (
+            "`num_classes` must be given for integers: the number of classes, got None; of 0/1 or "
+            "0/255 masks give `mask > 0`, for both."
+        )
         raise ValueError(msg)
     shape, axis = tuple(prediction.shape), _axis(prediction, class_axis)
     first = axis is not None and shape[axis] == num_classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -25,6 +26,18 @@ class LossModule(torch.nn.Module):
         super().__init__()
         self.loss = loss
         self._per_image = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse the options of the loss, which would go on as it is; `reduction` is heard."""
+        parts = [self.loss, *(formula for formula in self._formulas)] if "loss" in vars(self) else []
+        options = {one.name for part in parts if is_dataclass(part) for one in fields(part)}
+        if name in options - {"reduction"}:
+            msg = (
+                f"`{name}` cannot be set: the loss in the module is frozen. Set `module.loss` to "
+                f"another one, `dataclasses.replace(module.loss, {name}=...)`."
+            )
+            raise AttributeError(msg)
+        super().__setattr__(name, value)
 
     def forward(self, *arrays: Any, **named: Any) -> Any:
         """Return the loss, called as it is; one number per image once `reduction` was set so."""

@@ -72,10 +72,11 @@ class LossObject(metaclass=_KeepsSetattr):
         def __setattr__(self, name: str, value: Any) -> None:
             """Refuse: equal losses stay equal, and compiled code stays right."""
             if name in self._option_names():
+                trainer = "; for a trainer that sets it, give `array_losses.torch_module(loss)`"
                 msg = (
                     f"`{name}` cannot be set: a loss is frozen. Make another one, "
-                    f"`dataclasses.replace(loss, {name}=...)`; for a trainer that sets it, give "
-                    "`array_losses.torch_module(loss)`."
+                    f"`dataclasses.replace(loss, {name}=...)`"
+                    f"{trainer if name == 'reduction' else ''}."
                 )
             else:
                 msg = (
