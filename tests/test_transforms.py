@@ -18,7 +18,7 @@ from tests.cases import ALL_CLASSES, CLASSES, MAPPED, Data
 # every check of a shape.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+    pytest.mark.filterwarnings("ignore:(?s).*the trace"),
 ]
 
 HARD = Data(spatial=(2, 3), ignore=(255,), weights="float", seed=101)

@@ -208,7 +208,7 @@ def test_takes_numpy_targets_beside_jax(jax, name):
         preset(*there)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:(?s).*the trace")
 @pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")
 @pytest.mark.parametrize("name", PRESETS)
 def test_is_traced(torch, name):
