@@ -99,6 +99,17 @@ def test_an_own_reduction_stays(torch):
         module(logits, target)
 
 
+def test_an_option_of_the_loss_cannot_be_set(torch):
+    """It would change nothing: the loss in the module is frozen."""
+    for loss in (al.DiceLoss(), al.CrossEntropyLoss() + al.DiceLoss()):
+        module = al.torch_module(loss)
+        with pytest.raises(AttributeError, match=r"`smooth` cannot be set.*module\.loss"):
+            module.smooth = 100.0
+        module.loss = al.DiceLoss(smooth=100.0)
+        assert module.loss.smooth == 100.0
+        module.reduction = "none"
+
+
 def test_activation_and_classes(torch):
     x = torch.randn(2, 3, 4)
     softmax = al.torch_module(al.CrossEntropyLoss() + al.DiceLoss())

@@ -29,7 +29,7 @@ class LossModule(torch.nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse the options of the loss, which would go on as it is; `reduction` is heard."""
-        parts = [self.loss, *(formula for formula in self._formulas)] if "loss" in vars(self) else []
+        parts = [self.loss, *self._formulas] if "loss" in vars(self) else []
         options = {one.name for part in parts if is_dataclass(part) for one in fields(part)}
         if name in options - {"reduction"}:
             msg = (
