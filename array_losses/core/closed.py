@@ -135,7 +135,7 @@ class _ClosedPixels(Pixels):
 
     @property
     def so(self) -> HardView:
-        """The probabilities of what is so: of the label."""
+        """Target probability p_t: that of the label."""
         return self.hard_view
 
     def confusion(self, *, per_image: bool) -> tuple[Array, Array, Array]:

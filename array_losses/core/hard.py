@@ -1,4 +1,4 @@
-"""Hard targets: the probability of what is so, at every pixel, and the way back to the logits.
+"""Hard targets: the target probability p_t at every pixel, and the backward pass to the logits.
 
 With exclusive classes one of them is so, the labelled one; with classes apart each is there or not.
 Each view offers `p`, `not_p` and `log_p` of that, to full relative accuracy, and the sums by class.
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class HardView(Activation):
-    """What the views share. `backward_log` goes from log p of what is so to all logits."""
+    """What the views share. `backward_log` goes from log p_t to all logits."""
 
     def confusion(self, weights: Array | None) -> tuple[Array, Array, Array]:
         """Return the weighted true positives, false positives and false negatives of each class.
@@ -125,7 +125,7 @@ def apart(xp: Namespace, logits: Array, share: Array, *, look: bool) -> HardView
 
 
 class _ModerateApart(HardView):
-    """Classes apart after a sigmoid, from the odds against what is so, which do not overflow.
+    """Classes apart after a sigmoid, from the odds against the target, which do not overflow.
 
     Parameters
     ----------
