@@ -46,25 +46,25 @@ GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")
 EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
 
 # Test files that need several frameworks at once, or that are about a command as a whole.
-TOGETHER = tuple(
-    f"tests/test_{name}.py"
-    for name in ("testing", "crosscheck", "compare", "bench", "import_footprint")
+TOGETHER = (
+    "tests/testing",
+    "tests/cli/test_crosscheck.py",
+    "tests/cli/test_compare.py",
+    "tests/cli/test_bench.py",
+    "tests/contract/test_import_footprint.py",
 )
 # What the losses compute, whatever the versions.
-FORMULAS = tuple(
-    f"tests/test_{name}.py"
-    for name in (
-        "values",
-        "gradients",
-        "contract",
-        "cross_entropy",
-        "focal",
-        "overlap",
-        "correlation",
-        "unified_focal",
-        "lovasz",
-        "boundary",
-    )
+FORMULAS = (
+    "tests/contract/test_contract.py",
+    "tests/losses/test_values.py",
+    "tests/losses/test_gradients.py",
+    "tests/losses/test_cross_entropy.py",
+    "tests/losses/test_focal.py",
+    "tests/losses/test_overlap.py",
+    "tests/losses/test_correlation.py",
+    "tests/losses/test_unified_focal.py",
+    "tests/losses/test_lovasz.py",
+    "tests/losses/test_boundary.py",
 )
 # Pages whose examples import PyTorch or JAX.
 FRAMEWORK_EXAMPLES = ("README.md", "docs/frameworks.md", "array_losses/frameworks")
@@ -156,7 +156,7 @@ def agreement(session: nox.Session) -> None:
     session.install("-e", ".[test,compare,jax]", TORCH)
     env = backends("numpy", "torch", "jax") | jax_cache(session)
     session.run("pytest", *WORKERS, *TOGETHER, *session.posargs, env=env)
-    session.run("pytest", *WORKERS, "tests/test_gradients.py", "-k", "sharp_places", env=env)
+    session.run("pytest", *WORKERS, "tests/losses/test_gradients.py", "-k", "sharp_places", env=env)
     session.run("pytest", *DOCTEST, "README.md", "docs", "array_losses")
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict,torch,jax", env=env)
     picture = Path(session.create_tmp()) / "compare.png"
@@ -273,9 +273,14 @@ def newest(session: nox.Session) -> None:
     newest_of_all = ("--upgrade", "--upgrade-strategy", "eager")
     session.install(*newest_of_all, "-e", ".[test,jax]")
     session.run("pip", "list")
-    names = ("values", "gradients", "contract", "lovasz", "low_precision")
+    files = (
+        "tests/contract/test_contract.py",
+        "tests/contract/test_low_precision.py",
+        "tests/losses/test_values.py",
+        "tests/losses/test_gradients.py",
+        "tests/losses/test_lovasz.py",
+    )
     env = backends("numpy", "jax") | jax_cache(session)
-    files = [f"tests/test_{name}.py" for name in names]
     session.run("pytest", *WORKERS, *files, *session.posargs, env=env)
 
 

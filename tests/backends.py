@@ -274,7 +274,7 @@ BACKENDS = {
             dtypes=("float64",),
             half_dtypes=(),
             index_dtype="int64",
-            cases="NONE",  # promotion shows when functions are traced: tests/test_values.py
+            cases="NONE",  # promotion shows when functions are traced: tests/losses/test_values.py
             x64=True,
             strict_promotion=True,
         ),

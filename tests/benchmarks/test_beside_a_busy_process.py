@@ -1,7 +1,7 @@
 """float64 beside a process that computes: as slow as a core less makes it, and no slower.
 
 A dot product of so many float64 numbers takes 30 times as long there, since the threads of OpenBLAS
-spin. `tests/test_blas_threads.py` shows that none is woken, this file what that is worth.
+spin. `tests/engine/test_blas_threads.py` shows that none is woken, this file what that is worth.
 """
 
 import multiprocessing

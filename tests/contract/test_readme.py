@@ -11,7 +11,7 @@ import pytest
 import array_losses as al
 from tests.cases import ALL_CLASSES
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 OVERLAP = {"DiceLoss", "JaccardLoss", "TverskyLoss", "GeneralizedDiceLoss"}
 # What the table calls the losses.
 WORDS = {

@@ -13,7 +13,7 @@ from array_losses.core import plan
 from array_losses.losses.hardest import _part
 from tests.backends import BACKENDS
 from tests.cases import Data
-from tests.test_values import assert_close
+from tests.losses.test_values import assert_close
 
 KINDS = [{"top_k": 0.4}, {"ohem_threshold": 0.4}, {"ohem_threshold": 0.05, "min_kept": 10}]
 each_kind = pytest.mark.parametrize("options", KINDS, ids=["top-k", "ohem", "ohem-at-least"])

@@ -5,7 +5,7 @@ import pytest
 
 import array_losses as al
 from tests.cases import Data
-from tests.test_values import assert_close
+from tests.losses.test_values import assert_close
 
 FAMILY = [al.DiceLoss, al.JaccardLoss, al.TverskyLoss]
 every = pytest.mark.parametrize("loss", FAMILY)

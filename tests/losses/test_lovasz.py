@@ -10,7 +10,7 @@ from array_losses.core import histogram, kinds, plan, ranges
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
-from tests.test_values import assert_close
+from tests.losses.test_values import assert_close
 
 BOTH = [al.LovaszSoftmaxLoss, al.LovaszHingeLoss]
 both = pytest.mark.parametrize("loss", BOTH)

@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from array_losses.core import plan
 from tests import oracle
-from tests.test_bad_input import says
+from tests.contract.test_bad_input import says
 
 SCORES = ("dice_coefficient", "jaccard_index")
 each_score = pytest.mark.parametrize("score", SCORES)

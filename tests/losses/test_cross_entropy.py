@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from tests.backends import BACKENDS
 from tests.cases import Data
-from tests.test_values import assert_close
+from tests.losses.test_values import assert_close
 
 both = pytest.mark.parametrize("loss", [al.CrossEntropyLoss, al.PolyLoss, al.FocalLoss])
 

@@ -10,7 +10,7 @@ import array_losses as al
 from array_losses import presets
 from array_losses.config import loss_classes
 from tests.cases import CASES
-from tests.test_public_api import OBJECTS
+from tests.contract.test_public_api import OBJECTS
 
 NEEDED = {
     "presets.nnunet.DC_and_CE_loss": ({"smooth": 1e-5, "do_bg": False}, {"weight": [1.0, 2.0]}),

@@ -881,7 +881,7 @@ def test_infinity_is_no_number(name, torch):
 
 # --- the words of docs/errors.md ------------------------------------------------------------------
 
-PAGE = (Path(__file__).parents[1] / "docs" / "errors.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
 
 
 def rows(title):

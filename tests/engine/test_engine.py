@@ -20,7 +20,7 @@ from array_losses.core import plan
 from array_losses.core import threads as pool
 from tests.backends import BACKENDS
 from tests.cases import CLASSES, COVER, LOVASZ_LOSSES, PIXEL_LOSSES, Data
-from tests.test_contract import LOSSES, SIGMOID, assert_same
+from tests.contract.test_contract import LOSSES, SIGMOID, assert_same
 
 VARIANTS = {
     **LOSSES,

@@ -29,7 +29,7 @@ def check(library):
     set_by_user = ("_NUM_THREADS", "ARRAY_LOSSES_")
     found = subprocess.run(
         [sys.executable, "-m", "tests.blas_threads", library],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={n: x for n, x in os.environ.items() if not any(one in n for one in set_by_user)},
         capture_output=True,
         text=True,

@@ -1,0 +1,1 @@
+"""The command `array-losses`: its subcommands, and the command as a whole."""

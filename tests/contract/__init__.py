@@ -1,0 +1,1 @@
+"""What every loss owes its users: inputs, results, errors, public names, documents."""

@@ -1,0 +1,1 @@
+"""What PyTorch and JAX bring: their arrays, transformations, compilers and modules."""

@@ -1,0 +1,1 @@
+"""Losses in trainers and configuration tools; `nox -s integrations` runs them."""

@@ -1,0 +1,1 @@
+"""`array_losses.testing`, the helpers that users test with."""
