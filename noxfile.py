@@ -318,15 +318,15 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time and memory beside the peers; `nox -s bench -- --quick` passes options to the command.
+    """Time and memory beside other packages; options of `python -m tests.benchmarks` follow `--`.
 
-    The machine should be idle. segmentation-models-pytorch is installed without what it asks for:
+    The machine should be idle. segmentation-models-pytorch is installed without its dependencies:
     torchvision has no build for this PyTorch on every machine, and the losses do not need it.
     """
     session.install("-e", ".[test,bench]", TORCH)
     session.install("--no-deps", "segmentation-models-pytorch>=0.6")
     session.run("pytest", "tests/benchmarks")
-    session.run("array-losses", "bench", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
 WHERE = """

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import array_losses
-from array_losses.cli.problems import CommandError
-from array_losses.cli.terminal import displayable, print_anywhere
-from array_losses.core import plan
+from array_losses.cli.problems import exit_status
+from array_losses.cli.terminal import print_anywhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +19,6 @@ __all__ = ["main"]
 # The module of a subcommand has its name, and in it `add_arguments(parser)` and
 # `run(arguments) -> int`. It is imported when it is chosen, so `--help` needs no extra.
 _SUBCOMMANDS = {
-    "bench": "measure time and memory beside other packages and the machine's floor",
     "compare": "train a small pixel classifier with every loss, and compare",
     "crosscheck": "check every loss on every framework, device and dtype found here",
 }
@@ -50,26 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Nothing was asked for and nothing done: a script that lost its arguments must notice.
         parser.print_help(sys.stderr)
         return 2
-    try:
-        return _run(parsed)
-    except CommandError as error:
-        print(f"array-losses {parsed.subcommand}: {displayable(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-def _run(parsed: argparse.Namespace) -> int:
-    try:
-        plan.current()
-    except ValueError as error:  # of the environment variables
-        raise CommandError(str(error)) from error
-    status = int(_module(parsed.subcommand).run(parsed))
-    sys.stdout.flush()
-    return status
+    module = _module(parsed.subcommand)
+    return exit_status(f"array-losses {parsed.subcommand}", lambda: int(module.run(parsed)))
 
 
 def _parser(given: list[str]) -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """Our losses beside the peers in one interleaved run; `nox -s bench` runs it, the suite does not.
 
-The bounds are loose: on a busy machine of any kind they are to hold. How fast it is, is measured by
-`array-losses bench`.
+The bounds are loose, so that they hold on a busy machine of any kind.
 """
 
 from dataclasses import replace
@@ -9,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from array_losses.cli.bench_contenders import contenders
-from array_losses.cli.bench_memory import forking, measure_memory, measured_here, those_measured
-from array_losses.cli.bench_tables import TITLES
-from array_losses.cli.bench_time import Effort, Group, measure
-from array_losses.cli.bench_workloads import Workload, make_inputs
+from tests.benchmarks.contenders import contenders
+from tests.benchmarks.memory import forking, measure_memory, measured_here, those_measured
+from tests.benchmarks.tables import TITLES
+from tests.benchmarks.timing import Effort, Group, measure
+from tests.benchmarks.workloads import Workload, make_inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
 

@@ -1,6 +1,5 @@
-"""`array-losses bench`: its inputs, its arithmetic, its files, and a small run from end to end."""
+"""The benchmark: its inputs, its arithmetic, its files, and a small run from end to end."""
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -9,8 +8,8 @@ from importlib import import_module, util
 import numpy as np
 import pytest
 
-from array_losses.cli import bench
-from array_losses.cli.main import main
+from tests.benchmarks import command as bench
+from tests.benchmarks.command import main
 
 # The framework sessions of nox have no `bench` extra; the session `agreement` has what it needs.
 for package in ("torch", "rich", "matplotlib"):
@@ -18,13 +17,13 @@ for package in ("torch", "rich", "matplotlib"):
 
 
 def module(name):
-    return import_module(f"array_losses.cli.bench_{name}")
+    return import_module(f"tests.benchmarks.{name}")
 
 
 workloads, contenders, peers = map(module, ("workloads", "contenders", "peers"))
-timing, floors, goals = map(module, ("time", "floor", "goals"))
+timing, floors, goals = map(module, ("timing", "floor", "goals"))
 memory, scaling, results, tables = map(module, ("memory", "scaling", "results", "tables"))
-figures = module("figures")
+figures, comparison = module("figures"), module("comparison")
 
 FLOOR = floors.Floor(2, 40e9, 4e9, 5e9)
 SMALL = workloads.Workload("small", (2, 3, 8, 8))
@@ -229,6 +228,13 @@ def test_goals_are_for_all_threads_and_half_precision_for_float32():
     assert (one.goal, one.ratio) == (1.0, pytest.approx(0.9))
 
 
+def test_tables_compare_half_precision_with_other_packages():
+    half = [row("array_losses, torch", 9.0), row(contenders.IN_FLOAT32, 10.0), row("torch", 18.0)]
+    half = [dataclasses.replace(one, workload="a-float16") for one in half]
+    (one,) = comparison.comparisons(half)
+    assert (one.row, one.peer, one.ratio) == (half[0], "torch", pytest.approx(0.5))
+
+
 def test_goals_of_memory():
     size = 100_000_000
     plain = memory.MemoryRow("a", "ce", "x", "numpy", True, False, size)
@@ -291,14 +297,16 @@ def test_results_survive_the_file_and_are_replaced_group_by_group(measured, tmp_
 
 def test_report_writes_tables_and_plots_from_the_file(measured, tmp_path, capsys):
     measured.write(tmp_path / "bench.json")
-    assert main(["bench", "--report", "--output-dir", str(tmp_path)]) == 0
+    assert main(["--report", "--output-dir", str(tmp_path)]) == 0
     assert "goals are met" in capsys.readouterr().out
     texts = {path.stem: path.read_text("utf-8") for path in tmp_path.glob("*.md")}
-    assert texts.keys() == {"machine", "goals", "time", "compiled", "memory"}
+    assert texts.keys() == {"machine", "ratios", "time", "compiled", "memory"}
     assert "Missing: smp" in texts["machine"]
     assert "**array_losses, NumPy**" in texts["time"]
     assert "keras: ValueError: no" in texts["time"]
-    assert texts["memory"].count("> goal") == 1
+    assert "goal" not in "".join(texts.values())  # those are the maintainers': on the terminal
+    assert "| Cross entropy: NumPy | **0.33** kornia | **0.33** kornia |" in texts["ratios"]
+    assert "| Cross entropy: JAX | **0.78** optax |" in texts["ratios"]
     assert "optax" in texts["compiled"]
     for text in texts.values():
         for block in text.split("\n\n"):
@@ -308,6 +316,13 @@ def test_report_writes_tables_and_plots_from_the_file(measured, tmp_path, capsys
         picture = (tmp_path / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) > 10_000
+
+
+def test_tables_of_parts_that_were_not_measured_are_kept(measured, tmp_path):
+    tables.write_tables(measured, tmp_path)
+    before = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    tables.write_tables(dataclasses.replace(measured, memory=[]), tmp_path)
+    assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == before
 
 
 def test_nothing_measured_is_said_and_draws_nothing(tmp_path):
@@ -320,7 +335,7 @@ def test_nothing_measured_is_said_and_draws_nothing(tmp_path):
 def test_a_small_run_from_end_to_end(tmp_path, capfd):
     folder = tmp_path / "new"
     arguments = ["--workloads", "e", "--losses", "jaccard", "--parts", "time", "--threads", "1"]
-    given = ["bench", *arguments, "--seconds", "0.01", "--output-dir", str(folder)]
+    given = [*arguments, "--seconds", "0.01", "--output-dir", str(folder)]
     assert main(given) == 0
     out = capfd.readouterr().out
     assert "e: 2×4×64×64 · Jaccard · eager, 1 thread" in out
@@ -348,15 +363,46 @@ def test_a_small_run_from_end_to_end(tmp_path, capfd):
 )
 def test_mistakes_in_the_arguments_exit_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["bench", *arguments])
+        main(arguments)
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--threads=" + "9" * 400, "expected an integer from 1 to 1024"),
+        ("--seconds=1e999", "expected a number of seconds"),
+    ],
+    ids=["--threads", "--seconds"],
+)
+def test_values_of_options(argument, message, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "_measure", None)  # whoever calls it fails
+    with pytest.raises(SystemExit):
+        main([argument])
+    out, err = capsys.readouterr()
+    assert not out
+    line = err.splitlines()[-1]
+    assert line.startswith("python -m tests.benchmarks: error: ")
+    assert message in line
+    assert len(line) < 250
+
+
+@pytest.mark.parametrize("name", ["ARRAY_LOSSES_THREADS", "ARRAY_LOSSES_BLOCK_PIXELS"])
+def test_environment_variables_are_looked_at_first(name, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "_measure", None)  # whoever calls it fails
+    monkeypatch.setenv(name, "abc")
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err == (
+        f"python -m tests.benchmarks: The environment variable `{name}` must be a positive "
+        "integer, got 'abc'.\n"
+    )
+
+
 def options(*given):
-    parser = argparse.ArgumentParser()
-    bench.add_arguments(parser)
-    return parser.parse_args(given)
+    return bench._parser().parse_args(given)
 
 
 def test_what_is_measured_by_default():
@@ -385,7 +431,7 @@ def test_quick_leaves_what_was_asked_for():
 
 
 def test_status_2_if_there_is_nothing_to_report(tmp_path, capsys):
-    assert main(["bench", "--report", "--output-dir", str(tmp_path)]) == 2
+    assert main(["--report", "--output-dir", str(tmp_path)]) == 2
     assert "bench.json" in capsys.readouterr().err
 
 
@@ -393,9 +439,9 @@ def test_status_2_if_there_is_nothing_to_report(tmp_path, capsys):
 @pytest.mark.parametrize("option", ["--report", "--add"])
 def test_status_2_if_the_earlier_results_are_damaged(tmp_path, capsys, content, option):
     (tmp_path / "bench.json").write_bytes(content.encode("latin-1"))
-    assert main(["bench", option, "--output-dir", str(tmp_path)]) == 2
+    assert main([option, "--output-dir", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert "bench.json is not as `bench` writes it" in err
+    assert "bench.json was not written by this command" in err
     assert err.count("\n") == 1
 
 
@@ -403,7 +449,7 @@ def test_status_2_if_the_earlier_results_are_damaged(tmp_path, capsys, content, 
 def test_status_2_before_the_work_if_nothing_can_be_written(tmp_path, capsys, monkeypatch, name):
     monkeypatch.setattr(bench, "_measure", None)  # whoever calls it fails
     (tmp_path / "file").write_text("kept")
-    assert main(["bench", "--output-dir", str(tmp_path / name)]) == 2
+    assert main(["--output-dir", str(tmp_path / name)]) == 2
     err = capsys.readouterr().err
     assert "cannot be written: " in err
     assert err.count("\n") == 1
@@ -411,5 +457,5 @@ def test_status_2_before_the_work_if_nothing_can_be_written(tmp_path, capsys, mo
 
 def test_status_2_and_the_extra_if_a_package_is_not_installed(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["bench"]) == 2
+    assert main([]) == 2
     assert 'pip install ".[bench]"' in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import array_losses as al
-from array_losses.cli import bench, compare, crosscheck, files, terminal
+from array_losses.cli import compare, crosscheck, files, terminal
 from array_losses.cli.main import main
 
 pytest.importorskip("rich")
@@ -30,7 +30,7 @@ UNWRITABLE = {
 @pytest.fixture
 def refused(capsys, monkeypatch):
     """Run the command, expect status 2 and no work; return the last line of stderr."""
-    for module, work in ((bench, "_measure"), (compare, "_compare"), (crosscheck, "_check")):
+    for module, work in ((compare, "_compare"), (crosscheck, "_check")):
         monkeypatch.setattr(module, work, None)  # whoever calls it fails
 
     def run(*arguments):
@@ -132,8 +132,6 @@ def test_a_pipe_is_not_opened_to_try(tmp_path):
         (["compare", "--classes=0="], "a name has 1 to 24 characters, got '0='"),
         (["compare", f"--classes=0={LONG}"], "a name has 1 to 24 characters"),
         (["compare", "--classes=red=a"], "expected a label such as 7, or a colour"),
-        (["bench", f"--threads={DIGITS}"], "expected an integer from 1 to 1024"),
-        (["bench", "--seconds=1e999"], "expected a number of seconds"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -143,7 +141,7 @@ def test_values_of_options(refused, arguments, message):
     assert len(line) < 250
 
 
-@pytest.mark.parametrize("subcommand", ["bench", "compare", "crosscheck"])
+@pytest.mark.parametrize("subcommand", ["compare", "crosscheck"])
 @pytest.mark.parametrize("name", ["ARRAY_LOSSES_THREADS", "ARRAY_LOSSES_BLOCK_PIXELS"])
 def test_environment_variables_are_looked_at_first(refused, monkeypatch, subcommand, name):
     monkeypatch.setenv(name, "abc")

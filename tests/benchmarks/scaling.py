@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from array_losses.cli.bench_contenders import contenders
-from array_losses.cli.bench_time import gradient_times
-from array_losses.cli.bench_workloads import make_inputs, of_pixels
+from tests.benchmarks.contenders import contenders
+from tests.benchmarks.timing import gradient_times
+from tests.benchmarks.workloads import make_inputs, of_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from array_losses.cli.bench_contenders import Contender
+    from tests.benchmarks.contenders import Contender
 
 __all__ = ["CLASSES", "ScalingRow", "measure_scaling", "sizes", "still_in_time"]
 

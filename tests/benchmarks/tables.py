@@ -1,28 +1,27 @@
-"""The tables of `array-losses bench` in Markdown, one file for each page section that needs one."""
+"""The tables in Markdown: a file for each that a page includes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from array_losses.cli.bench_goals import LINES, line_of, memory_goals, verdicts
-from array_losses.cli.bench_workloads import WORKLOADS
+from tests.benchmarks.comparison import LINES, comparisons, line_of
+from tests.benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from array_losses.cli.bench_goals import Verdict
-    from array_losses.cli.bench_memory import MemoryRow
-    from array_losses.cli.bench_results import Results
-    from array_losses.cli.bench_time import Row, Seconds
+    from tests.benchmarks.comparison import Comparison
+    from tests.benchmarks.results import Results
+    from tests.benchmarks.timing import Row, Seconds
 
 __all__ = [
     "TITLES",
-    "goal_lines",
-    "goals_title",
     "memory_cell",
     "milliseconds",
+    "mode_title",
     "sorted_rows",
+    "table_of",
     "threads_title",
     "write_tables",
 ]
@@ -36,22 +35,27 @@ TITLES = {
     "ce+dice": "CE + Dice",
 }
 _NOTHING = "*Not measured in this run.*"
+_Found = TypeVar("_Found", bound="Comparison")
 
 
 def write_tables(results: Results, folder: Path) -> None:
-    """Write machine.md, goals.md, time.md, compiled.md and memory.md."""
+    """Write machine.md, ratios.md, time.md, compiled.md and memory.md.
+
+    A file of an earlier run is kept if its part was not measured.
+    """
     eager = [row for row in results.times if row.mode == "eager"]
     compiled = [row for row in results.times if row.mode != "eager"]
     contents = {
         "machine": _machine(results),
-        "goals": _goals(results),
+        "ratios": _ratios(results),
         "time": _times(results, eager),
         "compiled": _times(results, compiled),
         "memory": _memory(results),
     }
     for name, lines in contents.items():
-        text = "\n".join(lines or [_NOTHING]) + "\n"
-        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+        path = folder / f"{name}.md"
+        if lines or not path.exists():
+            path.write_text("\n".join(lines or [_NOTHING]) + "\n", encoding="utf-8")
 
 
 def sorted_rows(rows: Iterable[Row]) -> list[Row]:
@@ -87,18 +91,13 @@ def memory_cell(peak: int, logits_bytes: int) -> str:
     return f"{number} ({peak / logits_bytes:.2f})"
 
 
-def goals_title(mode: str) -> str:
-    """Return what the table of a mode shows."""
-    if mode == "eager":
-        return "Forward + gradient, eager: ratio to the best peer (goal)"
-    kind = {"compile": "torch.compile", "jit": "jax.jit"}[mode]
-    return f"Forward + gradient, {kind}: ratio to the best peer there (goal)"
+def mode_title(mode: str) -> str:
+    """Return how the functions of a mode are called."""
+    return {"eager": "eager", "compile": "torch.compile", "jit": "jax.jit"}[mode]
 
 
-def goal_lines(
-    found: Sequence[Verdict],
-) -> tuple[list[str], list[tuple[str, list[Verdict | None]]]]:
-    """Return the workloads, and lines of a title and a verdict for each workload."""
+def table_of(found: Sequence[_Found]) -> tuple[list[str], list[tuple[str, list[_Found | None]]]]:
+    """Return the workloads, and lines of a title and a comparison for each workload."""
     workloads = [name for name in WORKLOADS if any(one.row.workload == name for one in found)]
     keys = dict.fromkeys(
         (line, one.row.contender) for line in LINES for one in found if one.line == line
@@ -159,29 +158,28 @@ def _machine(results: Results) -> list[str]:
     return lines
 
 
-def _goals(results: Results) -> list[str]:
-    found = [one for one in verdicts(results.times) if one.goal is not None]
+def _ratios(results: Results) -> list[str]:
+    """Return a table for each mode: our times as multiples of the fastest other package's."""
+    most = max((row.threads for row in results.times), default=1)
+    found = [one for one in comparisons(results.times) if one.row.threads == most]
     lines = []
     for mode in dict.fromkeys(one.row.mode for one in found):
-        of_mode = [one for one in found if one.row.mode == mode]
-        workloads, goals = goal_lines(of_mode)
-        lines += [f"**{goals_title(mode)}**", "", *_head("", workloads)]
-        for title, cells in goals:
-            lines.append(_row([title, *("" if one is None else _goal(one) for one in cells)]))
-        met = sum(one.met is True for one in of_mode)
-        lines += ["", f"{met} of {len(of_mode)} goals are met (bold).", ""]
+        workloads, rows = table_of([one for one in found if one.row.mode == mode])
+        lines += _head(f"{mode_title(mode)}, {threads_title(most)}", workloads)
+        for title, cells in rows:
+            lines.append(_row([title, *("" if one is None else _ratio(one) for one in cells)]))
+        lines += [""]
     return lines
 
 
-def _goal(one: Verdict) -> str:
-    ratio = f"**{one.ratio:.2f}**" if one.met else f"{one.ratio:.2f}"
-    return f"{ratio} ({one.goal:g})"
+def _ratio(one: Comparison) -> str:
+    return f"{_bold(f'{one.ratio:.2f}', bold=round(one.ratio, 2) < 1)} {one.peer}"
 
 
 def _times(results: Results, rows: Sequence[Row]) -> list[str]:
     """Return a table for each workload and mode: all threads, and 1 thread if it was measured."""
     lines: list[str] = []
-    found = {id(one.row): one for one in verdicts(results.times)}
+    found = {id(one.row): one for one in comparisons(results.times)}
     tables = dict.fromkeys(
         (name, row.mode) for name in WORKLOADS for row in rows if row.workload == name
     )
@@ -191,7 +189,7 @@ def _times(results: Results, rows: Sequence[Row]) -> list[str]:
         alone = {(row.loss, row.contender): row for row in here if row.threads == 1 < most}
         floor = results.floors[most].gradient(WORKLOADS[name])
         kind = {"eager": "", "compile": ", torch.compile", "jit": ", jax.jit"}[mode]
-        heads = ["forward", "(median)", "+ gradient", "(median)", "× floor", "/ best peer"]
+        heads = ["forward", "(median)", "+ gradient", "(median)", "× floor", "÷ fastest other"]
         heads += ["forward, 1 thread", "+ gradient, 1 thread"] if alone else []
         lines += [f"### {WORKLOADS[name].title()}{kind}", ""]
         lines += _head(f"ms, {threads_title(most)}", heads)
@@ -241,15 +239,9 @@ def _memory(results: Results) -> list[str]:
                     problems.append(f"* {title}, {row.contender}: {row.problem}")
                     continue
                 label = f"{LINES[line_of(row)]}: {_bold(row.contender, bold=row.ours)}"
-                lines.append(_row([label, *_peaks(row)]))
+                peaks = (
+                    memory_cell(peak, row.logits_bytes) for peak in (row.forward, row.gradient)
+                )
+                lines.append(_row([label, *peaks]))
         lines += ["", *problems, ""] if problems else [""]
     return lines
-
-
-def _peaks(row: MemoryRow) -> list[str]:
-    """Return both peaks; one of ours that is over its goal is marked."""
-    cells = []
-    for peak, goal in zip((row.forward, row.gradient), memory_goals(row), strict=True):
-        cell = memory_cell(peak or 0, row.logits_bytes)
-        cells.append(f"{cell} > goal" if row.ours and (peak or 0) > goal else cell)
-    return cells

@@ -1,56 +1,68 @@
-"""`array-losses bench`: our losses beside the peers and the machine's floor, in time and memory."""
+"""The command: what to measure, in which order, and where the results go."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from array_losses.cli.files import saving, try_to_write
-from array_losses.cli.problems import CommandError, require
-from array_losses.cli.terminal import displayable
-from array_losses.cli.values import seconds, whole
+from array_losses.cli.problems import CommandError, exit_status, require
+from array_losses.cli.terminal import displayable, print_anywhere
+from array_losses.cli.values import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from array_losses.cli.bench_results import Results
-    from array_losses.cli.bench_scaling import ScalingRow
-    from array_losses.cli.bench_time import Effort, Group
-    from array_losses.cli.bench_workloads import Workload
+    from tests.benchmarks.results import Results
+    from tests.benchmarks.scaling import ScalingRow
+    from tests.benchmarks.timing import Effort, Group
+    from tests.benchmarks.workloads import Workload
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["main"]
 
+_NAME = "python -m tests.benchmarks"
 _PARTS = ("time", "memory", "compiled", "scaling")
 _LOSSES = ("ce", "focal", "dice", "jaccard", "lovasz", "ce+dice")
 _WORKLOADS = ("a", "b", "c", "d", "e", "a-half", "a-last", "huge")
 _PACKAGES = ("numpy", "torch", "rich", "matplotlib")
 _EXTRA = "bench"
-_FILE_WIDTH = 120  # of a table that is not for a terminal
+_FILE_WIDTH = 140  # of a table that is not for a terminal
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the subcommand takes."""
-    parser.epilog = (
-        "Workloads (logits, float32): a 4×19×512×512, b 2×4×96×96×96, c 2×150×256×256, "
-        "d 8×1×512×512 with a sigmoid, e 2×4×64×64; a-half is a in float16 and in bfloat16, a-last "
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, or 2 after an error of the user."""
+    print_anywhere()
+    parsed = _parser().parse_args(arguments)
+    return exit_status(_NAME, lambda: _run(parsed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_NAME,
+        description="Measure time and memory of the losses beside other packages, and beside the "
+        "time that the machine needs to read the logits and to write the gradient.",
+        epilog="Workloads (logits, float32): a 4×19×512×512, b 2×4×96×96×96, c 2×150×256×256, "
+        "d 8×1×512×512 with a sigmoid, e 2×4×64×64. a-half is a in float16 and in bfloat16, a-last "
         "is a with the channels last in memory, huge is 512×512×512 voxels, for memory only. "
-        "Everything takes some hours; the results are written after each step. Packages "
-        "that are not installed are named and left out. Exit status: 0, "
-        "or 2 if something is not installed."
+        "Measuring everything takes several hours; results are written after each step. Packages "
+        "that are not installed are listed and left out. Exit status: 0, or 2 if something is not "
+        "installed or cannot be written.",
     )
-    what = parser.add_argument_group("what to measure (by default everything)")
+    what = parser.add_argument_group("what to measure (default: everything)")
     what.add_argument(
-        "--parts", nargs="+", choices=_PARTS, metavar="PART", help=f"among {', '.join(_PARTS)}"
+        "--parts", nargs="+", choices=_PARTS, metavar="PART", help=f"any of {', '.join(_PARTS)}"
     )
     what.add_argument(
         "--workloads",
         nargs="+",
         choices=_WORKLOADS,
         metavar="NAME",
-        help=f"among {', '.join(_WORKLOADS)}; see below",
+        help=f"any of {', '.join(_WORKLOADS)}; see below",
     )
     what.add_argument(
         "--losses",
@@ -58,26 +70,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_LOSSES,
         default=list(_LOSSES),
         metavar="LOSS",
-        help=f"among {', '.join(_LOSSES)}",
+        help=f"any of {', '.join(_LOSSES)}",
     )
     what.add_argument(
         "--threads",
         nargs="+",
         type=whole(1, 1024),
         metavar="N",
-        help="of the parts time and compiled; default: all cores, and 1 too for the part time",
+        help="numbers of threads for the parts time and compiled; default: all cores, for time "
+        "also 1",
     )
     what.add_argument(
         "--seconds",
-        type=seconds,
+        type=_seconds,
         default=2.0,
-        help="about how long a contender is timed at each workload and loss; default: %(default)s",
+        help="approximate time spent on each function at each workload and loss; "
+        "default: %(default)s",
     )
     what.add_argument(
         "--quick",
         action="store_true",
-        help="within a minute: few rounds; unless you say which, times at d and e, and scaling "
-        "up to 2^14 pixels",
+        help="a minute: few rounds; unless parts or workloads are given, times at d and e, and "
+        "scaling up to 2^14 pixels",
     )
     output = parser.add_argument_group("what to write")
     output.add_argument(
@@ -85,28 +99,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("bench"),
         metavar="DIR",
-        help="for bench.json, tables in Markdown and plots; default: %(default)s",
+        help="folder for bench.json, tables in Markdown and plots; default: %(default)s",
     )
     output.add_argument(
         "--add",
         action="store_true",
-        help="keep what bench.json there holds of what is not measured now",
+        help="keep the earlier results in bench.json that are not measured again",
     )
     output.add_argument(
         "--report",
         action="store_true",
-        help="measure nothing: write tables and plots anew from bench.json",
+        help="measure nothing: write tables and plots from bench.json",
     )
+    return parser
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Measure, print tables as they come, write the files, and return the exit status."""
+def _seconds(text: str) -> float:
+    """Read a finite number of at least 0, for argparse."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        msg = f"expected a number of seconds, 0 or more, got {reprlib.repr(text)}"
+        raise argparse.ArgumentTypeError(msg)
+    return found
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Measure, print each table once it is complete, write the files; return the exit status."""
     for package in _PACKAGES:
         require(package, _EXTRA)
-    from array_losses.cli.bench_figures import draw
-    from array_losses.cli.bench_report import show_summary
-    from array_losses.cli.bench_results import Results, about_this_machine
-    from array_losses.cli.bench_tables import write_tables
+    from tests.benchmarks.figures import draw
+    from tests.benchmarks.report import show_summary
+    from tests.benchmarks.results import Results, about_this_machine
+    from tests.benchmarks.tables import write_tables
 
     folder: Path = arguments.output_dir
     path = folder / "bench.json"
@@ -130,12 +157,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _earlier(path: Path) -> Results:
-    from array_losses.cli.bench_results import Results
+    from tests.benchmarks.results import Results
 
     try:
         return Results.read(path)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        msg = f"{path} is not as `bench` writes it ({type(error).__name__}: {error})"
+        msg = f"{path} was not written by this command ({type(error).__name__}: {error})"
         raise CommandError(msg) from error
 
 
@@ -157,9 +184,9 @@ class _Session:
 
     def times(self, mode: str, threads: int, groups: Sequence[Group], effort: Effort) -> None:
         """Time all groups of one mode and number of threads in a process of their own."""
-        from array_losses.cli.bench_floor import measure_floor
-        from array_losses.cli.bench_report import show_group
-        from array_losses.cli.bench_time import measure, worker
+        from tests.benchmarks.floor import measure_floor
+        from tests.benchmarks.report import show_group
+        from tests.benchmarks.timing import measure, worker
 
         with worker(threads, confined=mode == "jit") as process:
             if mode == "eager" or threads not in self.results.floors:
@@ -172,8 +199,8 @@ class _Session:
 
     def memory(self, steps: Sequence[tuple[Workload, str]]) -> None:
         """Measure the memory of every contender in a process of its own."""
-        from array_losses.cli.bench_memory import forking, measure_memory, those_measured
-        from array_losses.cli.bench_report import show_memory
+        from tests.benchmarks.memory import forking, measure_memory, those_measured
+        from tests.benchmarks.report import show_memory
 
         context = forking()
         for workload, loss in steps:
@@ -185,9 +212,9 @@ class _Session:
 
     def scaling(self, losses: Sequence[str], largest: int) -> None:
         """Time each loss at growing numbers of pixels."""
-        from array_losses.cli.bench_results import cores
-        from array_losses.cli.bench_scaling import measure_scaling, sizes, still_in_time
-        from array_losses.cli.bench_time import worker
+        from tests.benchmarks.results import cores
+        from tests.benchmarks.scaling import measure_scaling, sizes, still_in_time
+        from tests.benchmarks.timing import worker
 
         for loss in losses:
             self.advance(0, f"{loss}, scaling")
@@ -205,10 +232,10 @@ class _Session:
 
 
 def _measure(arguments: argparse.Namespace, results: Results, path: Path) -> None:
-    from array_losses.cli.bench_memory import measured_here
-    from array_losses.cli.bench_peers import missing
-    from array_losses.cli.bench_report import show_start
-    from array_losses.cli.bench_time import Effort
+    from tests.benchmarks.memory import measured_here
+    from tests.benchmarks.peers import missing
+    from tests.benchmarks.report import show_start
+    from tests.benchmarks.timing import Effort
 
     results.missing = missing()
     console = _console()
@@ -236,7 +263,7 @@ def _parts(arguments: argparse.Namespace) -> Sequence[str]:
 
 def _timed(arguments: argparse.Namespace) -> dict[tuple[str, int], list[Group]]:
     """Return the groups to be timed, by mode and number of threads: each has its own process."""
-    from array_losses.cli.bench_time import Group
+    from tests.benchmarks.timing import Group
 
     steps: dict[tuple[str, int], list[Group]] = {}
     workloads = [one for one in _workloads(arguments) if one.name != "huge"]
@@ -260,14 +287,14 @@ def _remembered(arguments: argparse.Namespace) -> list[tuple[Workload, str]]:
 
 
 def _workloads(arguments: argparse.Namespace) -> list[Workload]:
-    from array_losses.cli.bench_workloads import WORKLOADS
+    from tests.benchmarks.workloads import WORKLOADS
 
     names = arguments.workloads or (("d", "e") if arguments.quick else _WORKLOADS)
     return [WORKLOADS[name] for one in names for name in _expanded(one)]
 
 
 def _default_threads(arguments: argparse.Namespace, part: str) -> Sequence[int]:
-    from array_losses.cli.bench_results import cores
+    from tests.benchmarks.results import cores
 
     alone = part == "time" and cores() > 1 and not arguments.quick
     return (cores(), 1) if alone else (cores(),)

@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from array_losses.cli.bench_floor import Floor
-from array_losses.cli.bench_memory import MemoryRow
-from array_losses.cli.bench_scaling import ScalingRow
-from array_losses.cli.bench_time import Row, Seconds
+from tests.benchmarks.floor import Floor
+from tests.benchmarks.memory import MemoryRow
+from tests.benchmarks.scaling import ScalingRow
+from tests.benchmarks.timing import Row, Seconds
 
 __all__ = ["Results", "about_this_machine", "cores"]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import array_losses as al
-from array_losses.cli.bench_calls import Calls, jax_calls, numpy_calls, torch_calls
-from array_losses.cli.bench_peers import jax_peers, missing, torch_peers
+from tests.benchmarks.calls import Calls, jax_calls, numpy_calls, torch_calls
+from tests.benchmarks.peers import jax_peers, missing, torch_peers
 
 if TYPE_CHECKING:
-    from array_losses.cli.bench_calls import Preparation
-    from array_losses.cli.bench_workloads import Inputs, Workload
     from array_losses.losses.base import Criterion
+    from tests.benchmarks.calls import Preparation
+    from tests.benchmarks.workloads import Inputs, Workload
 
 __all__ = ["BINS", "IN_FLOAT32", "Contender", "contenders", "our_loss"]
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from array_losses.cli.bench_calls import Calls, jax_calls, torch_calls
+from tests.benchmarks.calls import Calls, jax_calls, torch_calls
 
 if TYPE_CHECKING:
-    from array_losses.cli.bench_calls import Preparation
-    from array_losses.cli.bench_workloads import Inputs, Workload
+    from tests.benchmarks.calls import Preparation
+    from tests.benchmarks.workloads import Inputs, Workload
 
 __all__ = ["NOT_COMPARED", "PACKAGES", "jax_peers", "missing", "torch_peers"]
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from array_losses.cli.bench_contenders import IN_FLOAT32, contenders
-from array_losses.cli.bench_workloads import make_inputs, tiny
+from tests.benchmarks.contenders import IN_FLOAT32, contenders
+from tests.benchmarks.workloads import make_inputs, tiny
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    from array_losses.cli.bench_contenders import Contender
-    from array_losses.cli.bench_workloads import Workload
+    from tests.benchmarks.contenders import Contender
+    from tests.benchmarks.workloads import Workload
 
 __all__ = [
     "MemoryRow",

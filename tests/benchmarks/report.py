@@ -1,4 +1,4 @@
-"""What `array-losses bench` prints on a terminal, while it measures and in the end."""
+"""What is printed on a terminal: a table for each group, and the goals at the end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from array_losses.cli.bench_goals import memory_goals, verdicts
-from array_losses.cli.bench_tables import (
+from tests.benchmarks.goals import memory_goals, verdicts
+from tests.benchmarks.tables import (
     TITLES,
-    goal_lines,
-    goals_title,
     memory_cell,
     milliseconds,
+    mode_title,
     sorted_rows,
+    table_of,
     threads_title,
 )
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from array_losses.cli.bench_goals import Verdict
-    from array_losses.cli.bench_memory import MemoryRow
-    from array_losses.cli.bench_results import Results
-    from array_losses.cli.bench_time import Group, Row
-    from array_losses.cli.bench_workloads import Workload
+    from tests.benchmarks.goals import Verdict
+    from tests.benchmarks.memory import MemoryRow
+    from tests.benchmarks.results import Results
+    from tests.benchmarks.timing import Group, Row
+    from tests.benchmarks.workloads import Workload
 
 __all__ = ["show_group", "show_memory", "show_start", "show_summary"]
 
+_SUMMARY = "Value and gradient, {}: time ÷ the fastest other package's (goal)"
 _MET = {True: "bold green", False: "bold red", None: ""}
 
 
 def show_start(console: Console, results: Results) -> None:
-    """Print the machine, the versions, and who is missing."""
+    """Print the machine, the versions, and what is not installed."""
     about = ", ".join(f"{name} {value}" for name, value in results.about.items())
     console.print(Text(about, style="dim"))
     for name, how in results.missing.items():
@@ -112,8 +113,8 @@ def show_summary(console: Console, results: Results) -> None:
     found = [one for one in verdicts(results.times) if one.goal is not None]
     for mode in dict.fromkeys(one.row.mode for one in found):
         of_mode = [one for one in found if one.row.mode == mode]
-        workloads, lines = goal_lines(of_mode)
-        table = _table(goals_title(mode))
+        workloads, lines = table_of(of_mode)
+        table = _table(_SUMMARY.format(mode_title(mode)))
         table.add_column("", no_wrap=True)
         for name in workloads:
             table.add_column(name, justify="right", no_wrap=True)

@@ -14,18 +14,18 @@ from multiprocessing import get_context
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from array_losses.cli.bench_calls import forget_compiled
-from array_losses.cli.bench_contenders import contenders
-from array_losses.cli.bench_memory import limit_memory
-from array_losses.cli.bench_workloads import make_inputs
+from tests.benchmarks.calls import forget_compiled
+from tests.benchmarks.contenders import contenders
+from tests.benchmarks.memory import limit_memory
+from tests.benchmarks.workloads import make_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from array_losses.cli.bench_calls import Calls
-    from array_losses.cli.bench_contenders import Contender
-    from array_losses.cli.bench_workloads import Inputs, Workload
+    from tests.benchmarks.calls import Calls
+    from tests.benchmarks.contenders import Contender
+    from tests.benchmarks.workloads import Inputs, Workload
 
 __all__ = ["Effort", "Group", "Row", "Seconds", "gradient_times", "measure", "worker"]
 

@@ -1,4 +1,4 @@
-"""The plots of `array-losses bench`: time over floor, memory over logits, time against pixels."""
+"""The plots: time over floor, memory over logits, time against pixels."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from array_losses.cli.bench_goals import LINES, line_of
-from array_losses.cli.bench_tables import TITLES, threads_title
-from array_losses.cli.bench_workloads import WORKLOADS
 from array_losses.cli.style import FAINT, STYLE
+from tests.benchmarks.comparison import LINES, line_of
+from tests.benchmarks.tables import TITLES, threads_title
+from tests.benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from array_losses.cli.bench_memory import MemoryRow
-    from array_losses.cli.bench_results import Results
-    from array_losses.cli.bench_scaling import ScalingRow
-    from array_losses.cli.bench_time import Row
+    from tests.benchmarks.memory import MemoryRow
+    from tests.benchmarks.results import Results
+    from tests.benchmarks.scaling import ScalingRow
+    from tests.benchmarks.timing import Row
 
 __all__ = ["draw"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from array_losses.cli.bench_workloads import Inputs
+    from tests.benchmarks.workloads import Inputs
 
 __all__ = [
     "Calls",

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from array_losses.cli.bench_workloads import Workload
+    from tests.benchmarks.workloads import Workload
 
 __all__ = ["Floor", "measure_floor"]
 
