@@ -1,30 +1,26 @@
-"""A function for every loss: the call of the class, with all its options."""
+"""A function for every loss: `dice_loss(logits, target, smooth=1.0)` calls `DiceLoss(smooth=1.0)`.
+
+Options, defaults and formulas stand in the class alone; `function_of` makes the function from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter, Signature, cleandoc, signature
+from typing import Any, ParamSpec, Protocol, get_type_hints
 
 from array_losses.core.foreign_names import with_answers
 from array_losses.core.namespace import ArrayT
-from array_losses.losses.base import Activation, PerClass, Reduction
+from array_losses.losses.base import Loss
 from array_losses.losses.boundary import BoundaryLoss
-from array_losses.losses.class_mean import Absent, ClassNormalize, ClassPool, Pool
-from array_losses.losses.confusion import Intersection, Power
 from array_losses.losses.correlation import MCCLoss
 from array_losses.losses.cross_entropy import CrossEntropyLoss, PolyLoss
-from array_losses.losses.focal import FocalLoss, FocalNormalize, Soft, Threshold
+from array_losses.losses.focal import FocalLoss
 from array_losses.losses.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
-from array_losses.losses.overlap import (
-    DiceLoss,
-    Form,
-    GeneralizedDiceLoss,
-    JaccardLoss,
-    TverskyLoss,
-    Weighting,
-)
-from array_losses.losses.pixel_mean import Normalize
-from array_losses.losses.unified_focal import Symmetry, UnifiedFocalLoss
+from array_losses.losses.overlap import DiceLoss, GeneralizedDiceLoss, JaccardLoss, TverskyLoss
+from array_losses.losses.unified_focal import UnifiedFocalLoss
 
 __all__ = [
     "boundary_loss",
@@ -41,530 +37,302 @@ __all__ = [
     "unified_focal_loss",
 ]
 
+P = ParamSpec("P")
 
-@with_answers("cross_entropy_loss")
-def cross_entropy_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    normalize: Normalize = "weights",
-    pos_weight: PerClass | None = None,
-    label_smoothing: float = 0.0,
-    top_k: float | None = None,
-    ohem_threshold: float | None = None,
-    min_kept: int = 0,
-) -> ArrayT:
+
+class LossFunction(Protocol[P]):
+    """A loss as a function of its arrays and, by their names, of its options P."""
+
+    def __call__(
+        self, logits: ArrayT, target: Any, /, *no_more: P.args, **options: P.kwargs
+    ) -> ArrayT:
+        """Return the loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PixelWeights:
+    """The keyword of a function that is not an option of its class."""
+
+    pixel_weights: Any = None
+
+
+def function_of(
+    loss: type[Loss], keywords: Callable[P, Loss]
+) -> Callable[[Callable[[], None]], LossFunction[P]]:
+    """Return a decorator that makes the function of a loss from a name and a docstring.
+
+    Parameters
+    ----------
+    loss : class
+        What is called.
+    keywords : class
+        The same with the field `pixel_weights`. Its constructor has the function's keywords, where
+        `inspect` and type checkers read them; no object of it is made.
+    """
+    arrays = [
+        Parameter("logits", Parameter.POSITIONAL_ONLY, annotation="ArrayT"),
+        Parameter("target", Parameter.POSITIONAL_ONLY, annotation="Any"),
+    ]
+    hints = {"logits": ArrayT, "target": Any, **get_type_hints(keywords), "return": ArrayT}
+
+    def decorate(named: Callable[[], None]) -> LossFunction[P]:
+        def call(logits: Any, target: Any, /, *, pixel_weights: Any = None, **options: Any) -> Any:
+            return loss(**options)(logits, target, pixel_weights=pixel_weights)
+
+        function: Any = call
+        function.__name__ = function.__qualname__ = named.__name__
+        function.__doc__ = _docstring(named, loss)
+        function.__annotations__ = hints
+        function.__signature__ = Signature(
+            [*arrays, *signature(keywords).parameters.values()], return_annotation="ArrayT"
+        )
+        return with_answers(named.__name__)(function)
+
+    return decorate
+
+
+def _docstring(named: Callable[[], None], loss: type[Loss]) -> str:
+    """Return the docstring of a class with the arrays of a call, and the function's own example."""
+    mine, call, its = map(_sections, (named.__doc__, loss.__call__.__doc__, loss.__doc__))
+    arrays, _, _ = call.get("Parameters", "").partition("\nall_reduce :")
+    return "\n\n".join(
+        [
+            mine[""],
+            its[""],
+            _section("Parameters", arrays, its),
+            _section("Returns", call.get("Returns", ""), {}),
+            _section("Raises", call.get("Raises", ""), its),
+            _section("See Also", f"{loss.__name__} : as an object, for gradients and sums.", its),
+            *(_section(title, "", its) for title in ("Notes", "References") if title in its),
+            _section("Examples", "", mine),
+        ]
+    )
+
+
+def _sections(text: str | None) -> dict[str, str]:
+    """Return the sections of a docstring by their titles; what stands above them by ""."""
+    above, *rest = re.split(r"(?m)^([A-Z][A-Za-z ]+)\n-+\n", cleandoc(text or ""))
+    pairs = [("", above), *zip(rest[::2], rest[1::2], strict=True)]
+    return {title: body.strip("\n") for title, body in pairs}
+
+
+def _section(title: str, first: str, more: dict[str, str]) -> str:
+    """Return a section: a first text, and what `more` has by this title."""
+    text = "\n".join(filter(None, (first, more.get(title))))
+    return f"{title}\n{'-' * len(title)}\n{text}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CrossEntropy(CrossEntropyLoss, _PixelWeights): ...
+
+
+@function_of(CrossEntropyLoss, _CrossEntropy)
+def cross_entropy_loss() -> None:
     """Return the cross entropy of `logits` for `target`.
 
-    Arrays and options are those of `CrossEntropyLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.CrossEntropyLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 3)), np.asarray([[0, 1, 255]])
+    >>> round(float(al.cross_entropy_loss(logits, target, ignore_index=255)), 6)
+    0.693147
     """
-    loss = CrossEntropyLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        activation=activation,
-        normalize=normalize,
-        pos_weight=pos_weight,
-        label_smoothing=label_smoothing,
-        top_k=top_k,
-        ohem_threshold=ohem_threshold,
-        min_kept=min_kept,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("poly_loss")
-def poly_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    normalize: Normalize = "weights",
-    pos_weight: PerClass | None = None,
-    label_smoothing: float = 0.0,
-    epsilon: float = 1.0,
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Poly(PolyLoss, _PixelWeights): ...
+
+
+@function_of(PolyLoss, _Poly)
+def poly_loss() -> None:
     """Return the Poly-1 loss of `logits` for `target`.
 
-    Arrays and options are those of `PolyLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.PolyLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 3)), np.asarray([[0, 1, 1]])
+    >>> round(float(al.poly_loss(logits, target, epsilon=2.0)), 6)  # log(2) + 2 / 2
+    1.693147
     """
-    loss = PolyLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        activation=activation,
-        normalize=normalize,
-        pos_weight=pos_weight,
-        label_smoothing=label_smoothing,
-        epsilon=epsilon,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("focal_loss")
-def focal_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    normalize: FocalNormalize = "valid",
-    pos_weight: PerClass | None = None,
-    gamma: PerClass = 2.0,
-    alpha: PerClass | None = None,
-    threshold: Threshold | None = None,
-    soft: Soft = "mixture",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Focal(FocalLoss, _PixelWeights): ...
+
+
+@function_of(FocalLoss, _Focal)
+def focal_loss() -> None:
     """Return the focal loss of `logits` for `target`.
 
-    Arrays and options are those of `FocalLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.FocalLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 3)), np.asarray([[0, 1, 1]])
+    >>> round(float(al.focal_loss(logits, target, gamma=2.0)), 6)  # log(2) / 4
+    0.173287
     """
-    loss = FocalLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        activation=activation,
-        normalize=normalize,
-        pos_weight=pos_weight,
-        gamma=gamma,
-        alpha=alpha,
-        threshold=threshold,
-        soft=soft,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("unified_focal_loss")
-def unified_focal_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    pool: Pool = "batch",
-    absent: Absent = "skip",
-    symmetry: Symmetry = "asymmetric",
-    delta: float = 0.6,
-    gamma: float = 0.5,
-    balance: float = 0.5,
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _UnifiedFocal(UnifiedFocalLoss, _PixelWeights): ...
+
+
+@function_of(UnifiedFocalLoss, _UnifiedFocal)
+def unified_focal_loss() -> None:
     """Return the unified focal loss of `logits` for `target`.
 
-    Arrays and options are those of `UnifiedFocalLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.UnifiedFocalLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> round(float(al.unified_focal_loss(logits, target, gamma=0.2)), 6)
+    0.423831
     """
-    loss = UnifiedFocalLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        activation=activation,
-        pool=pool,
-        absent=absent,
-        symmetry=symmetry,
-        delta=delta,
-        gamma=gamma,
-        balance=balance,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("dice_loss")
-def dice_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: ClassPool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    activation: Activation = "softmax",
-    smooth: float | tuple[float, float] = 0.0,
-    power: Power = 1,
-    intersection: Intersection = "l1",
-    form: Form = "linear",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Dice(DiceLoss, _PixelWeights): ...
+
+
+@function_of(DiceLoss, _Dice)
+def dice_loss() -> None:
     """Return the Dice loss of `logits` for `target`.
 
-    Arrays and options are those of `DiceLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.DiceLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p, target = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]]), np.asarray([[0, 0, 1]])
+    >>> round(float(al.dice_loss(p, target, activation=None)), 6)  # (1 / 7 + 1 / 5) / 2
+    0.171429
     """
-    loss = DiceLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        activation=activation,
-        smooth=smooth,
-        power=power,
-        intersection=intersection,
-        form=form,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("jaccard_loss")
-def jaccard_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: ClassPool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    activation: Activation = "softmax",
-    smooth: float | tuple[float, float] = 0.0,
-    power: Power = 1,
-    intersection: Intersection = "l1",
-    form: Form = "linear",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Jaccard(JaccardLoss, _PixelWeights): ...
+
+
+@function_of(JaccardLoss, _Jaccard)
+def jaccard_loss() -> None:
     """Return the Jaccard loss of `logits` for `target`.
 
-    Arrays and options are those of `JaccardLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.JaccardLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p, target = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]]), np.asarray([[0, 0, 1]])
+    >>> round(float(al.jaccard_loss(p, target, activation=None)), 6)  # (1 / 4 + 1 / 3) / 2
+    0.291667
     """
-    loss = JaccardLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        activation=activation,
-        smooth=smooth,
-        power=power,
-        intersection=intersection,
-        form=form,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("tversky_loss")
-def tversky_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: ClassPool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    activation: Activation = "softmax",
-    smooth: float | tuple[float, float] = 0.0,
-    power: Power = 1,
-    intersection: Intersection = "l1",
-    form: Form = "linear",
-    fp_weight: float = 0.5,
-    fn_weight: float = 0.5,
-    gamma: PerClass = 1.0,
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Tversky(TverskyLoss, _PixelWeights): ...
+
+
+@function_of(TverskyLoss, _Tversky)
+def tversky_loss() -> None:
     """Return the Tversky loss of `logits` for `target`.
 
-    Arrays and options are those of `TverskyLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.TverskyLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> round(float(al.tversky_loss(logits, target, fp_weight=0.3, fn_weight=0.7)), 6)
+    0.529915
     """
-    loss = TverskyLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        activation=activation,
-        smooth=smooth,
-        power=power,
-        intersection=intersection,
-        form=form,
-        fp_weight=fp_weight,
-        fn_weight=fn_weight,
-        gamma=gamma,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("generalized_dice_loss")
-def generalized_dice_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: Pool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    activation: Activation = "softmax",
-    smooth: float | tuple[float, float] = 0.0,
-    power: Power = 1,
-    intersection: Intersection = "l1",
-    form: Form = "linear",
-    weighting: Weighting = "square",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _GeneralizedDice(GeneralizedDiceLoss, _PixelWeights): ...
+
+
+@function_of(GeneralizedDiceLoss, _GeneralizedDice)
+def generalized_dice_loss() -> None:
     """Return the generalised Dice loss of `logits` for `target`.
 
-    Arrays and options are those of `GeneralizedDiceLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.GeneralizedDiceLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p, target = np.asarray([[[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]]), np.asarray([[0, 0, 1]])
+    >>> round(float(al.generalized_dice_loss(p, target, activation=None)), 6)
+    0.185185
     """
-    loss = GeneralizedDiceLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        activation=activation,
-        smooth=smooth,
-        power=power,
-        intersection=intersection,
-        form=form,
-        weighting=weighting,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("mcc_loss")
-def mcc_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: Pool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    activation: Activation = "softmax",
-    intersection: Intersection = "l1",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _MCC(MCCLoss, _PixelWeights): ...
+
+
+@function_of(MCCLoss, _MCC)
+def mcc_loss() -> None:
     """Return the Matthews correlation loss of `logits` for `target`.
 
-    Arrays and options are those of `MCCLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.MCCLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p, target = np.asarray([[[1.0, 1.0, 0.0, 0.0]]]), np.asarray([[1, 0, 1, 0]])
+    >>> round(float(al.mcc_loss(p, target, activation=None)), 6)  # TP = FP = FN = TN
+    1.0
     """
-    loss = MCCLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        activation=activation,
-        intersection=intersection,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("boundary_loss")
-def boundary_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    activation: Activation = "softmax",
-    normalize: Normalize = "valid_elements",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _Boundary(BoundaryLoss, _PixelWeights): ...
+
+
+@function_of(BoundaryLoss, _Boundary)
+def boundary_loss() -> None:
     """Return the boundary loss of `logits` for `target`.
 
-    Arrays and options are those of `BoundaryLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.BoundaryLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> p, maps = np.asarray([[[0.0, 0.2, 0.9, 1.0]]]), np.asarray([[[2.0, 1.0, -1.0, -2.0]]])
+    >>> round(float(al.boundary_loss(p, maps, activation=None)), 6)  # (0.2 - 0.9 - 2) / 4
+    -0.675
     """
-    loss = BoundaryLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        activation=activation,
-        normalize=normalize,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("lovasz_softmax_loss")
-def lovasz_softmax_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: Pool = "batch",
-    absent: Absent = "skip",
-    normalize: ClassNormalize = "weights",
-    bins: int | None = None,
-    activation: Activation = "softmax",
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _LovaszSoftmax(LovaszSoftmaxLoss, _PixelWeights): ...
+
+
+@function_of(LovaszSoftmaxLoss, _LovaszSoftmax)
+def lovasz_softmax_loss() -> None:
     """Return the Lovász-Softmax loss of `logits` for `target`.
 
-    Arrays and options are those of `LovaszSoftmaxLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.LovaszSoftmaxLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 2, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> round(float(al.lovasz_softmax_loss(logits, target)), 6)
+    0.5
     """
-    loss = LovaszSoftmaxLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        bins=bins,
-        activation=activation,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)
 
 
-@with_answers("lovasz_hinge_loss")
-def lovasz_hinge_loss(
-    logits: ArrayT,
-    target: Any,
-    /,
-    *,
-    pixel_weights: Any = None,
-    class_axis: int = 1,
-    ignore_index: int | Sequence[int] | None = None,
-    class_weights: Sequence[float] | None = None,
-    include_background: bool = True,
-    reduction: Reduction = "mean",
-    pool: Pool = "batch",
-    absent: Absent = "keep",
-    normalize: ClassNormalize = "weights",
-    bins: int | None = None,
-) -> ArrayT:
+@dataclass(frozen=True, kw_only=True)
+class _LovaszHinge(LovaszHingeLoss, _PixelWeights): ...
+
+
+@function_of(LovaszHingeLoss, _LovaszHinge)
+def lovasz_hinge_loss() -> None:
     """Return the Lovász hinge loss of `logits` for `target`.
 
-    Arrays and options are those of `LovaszHingeLoss` and its call.
-
-    See Also
+    Examples
     --------
-    array_losses.LovaszHingeLoss : all options, formula and references.
+    >>> import numpy as np
+    >>> import array_losses as al
+    >>> logits, target = np.zeros((1, 1, 4)), np.asarray([[0, 0, 0, 1]])
+    >>> round(float(al.lovasz_hinge_loss(logits, target)), 6)
+    1.0
     """
-    loss = LovaszHingeLoss(
-        class_axis=class_axis,
-        ignore_index=ignore_index,
-        class_weights=class_weights,
-        include_background=include_background,
-        reduction=reduction,
-        pool=pool,
-        absent=absent,
-        normalize=normalize,
-        bins=bins,
-    )
-    return loss(logits, target, pixel_weights=pixel_weights)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import typing
 
 import numpy as np
 import pytest
@@ -157,14 +158,37 @@ def test_options_and_defaults(name):
 
 @each_class
 def test_function_has_the_options_of_the_class(name):
-    mine = dict(inspect.signature(function_of(name)).parameters)
-    theirs = dict(inspect.signature(class_of(name)).parameters)
-    for array in ("logits", "target"):
-        assert mine.pop(array).kind is inspect.Parameter.POSITIONAL_ONLY
-    weights = mine.pop("pixel_weights")
-    assert weights.default is None
+    function = inspect.signature(function_of(name))
+    logits, target, weights, *options = function.parameters.values()
+    assert [str(one) for one in (logits, target)] == ["logits: 'ArrayT'", "target: 'Any'"]
+    assert {one.kind for one in (logits, target)} == {inspect.Parameter.POSITIONAL_ONLY}
+    assert str(weights) == "pixel_weights: 'Any' = None"
     assert weights.kind is inspect.Parameter.KEYWORD_ONLY
-    assert mine == theirs  # names, kinds, defaults and annotations
+    # names, order, kinds, defaults and annotations
+    assert options == [*inspect.signature(class_of(name)).parameters.values()]
+    assert function.return_annotation == "ArrayT"
+    assert typing.get_type_hints(function_of(name)).keys() == {*function.parameters, "return"}
+
+
+@each_class
+def test_function_is_documented_as_its_class(name):
+    """By what `help` shows: the formula, every parameter and an example of its own."""
+    mine, its = inspect.getdoc(function_of(name)), inspect.getdoc(class_of(name))
+    formula, options = its.split("Parameters\n----------\n", maxsplit=1)
+    assert formula.strip() in mine
+    assert options.split("\n\nRaises", maxsplit=1)[0] in mine
+    for array in ("logits", "target", "pixel_weights", "Returns", "Raises", "See Also"):
+        assert f"\n{array}" in mine
+    assert f"al.{name}_loss(" in mine
+    assert f"al.{ALL_CLASSES[name]}(" not in mine
+
+
+def test_functions_are_found_by_their_names():
+    for name in ALL_CLASSES:
+        function = function_of(name)
+        assert pickle.loads(pickle.dumps(function)) is function
+        with pytest.raises(TypeError, match=rf"^{name}_loss\(\) missing 2 required positional"):
+            function()
 
 
 @each_class
