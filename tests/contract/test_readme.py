@@ -20,6 +20,7 @@ WORDS = {
     "Poly-1": {"PolyLoss"},
     "focal": {"FocalLoss"},
     "boundary": {"BoundaryLoss"},
+    "the boundary loss": {"BoundaryLoss"},
     "overlap": OVERLAP,
     "Dice": {"DiceLoss"},
     "Jaccard": {"JaccardLoss"},
@@ -36,7 +37,7 @@ WITHOUT_USE = {("ignore_index", "BoundaryLoss")}
 
 
 def losses_of(text):
-    named, _, left_out = text.partition(" but ")
+    named, _, left_out = text.partition(" except ")
     every = set().union(*(WORDS[one] for one in named.split(", ")))
     return every - (WORDS[left_out] if left_out else set())
 
@@ -61,7 +62,7 @@ def rows():
     table = text[text.index("| Option | Default | Losses |") :].split("\n\n", maxsplit=1)[0]
     for line in table.splitlines()[2:]:
         names, default, losses, what = line.strip("| ").split(" | ", maxsplit=3)
-        if "at the call" not in names:
+        if "in the call" not in names:
             yield re.findall(r"`(\w+)`", names), default, losses_of(losses), what
 
 
