@@ -1,4 +1,4 @@
-"""Losses from plain data: what `to_config` wrote, JSON or YAML in between."""
+"""Losses from plain data: the inverse of `to_config`, also after JSON or YAML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def from_config(config: Any, /) -> Any:
     Parameters
     ----------
     config : mapping
-        What ``loss.to_config()`` gives, also after JSON or YAML, or as an OmegaConf node: the name
-        of the class by "class", its options by their names. Options may be left out. A class is
-        one of `array_losses`, one of `array_losses.presets` with its module in front
-        (``presets.monai.DiceLoss``), or a subclass of `Loss` of your own, by its full name, whose
-        module has been imported. Nothing is imported and nothing but losses is made.
+        What ``loss.to_config()`` returns, also after JSON or YAML, or as an OmegaConf node: the
+        name of the class under "class", and each option under its name. Options may be left out.
+        The class is one of `array_losses`, one of `array_losses.presets` with its module in front
+        (``presets.monai.DiceLoss``), or your own subclass of `Loss`, by its full name, if its
+        module has been imported. Nothing but losses is created, and no module of yours is imported.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def from_config(config: Any, /) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If it describes no loss, or an option is of a wrong kind or value.
+        If it does not describe a loss, or an option has a wrong type or value.
 
     Examples
     --------
@@ -44,18 +44,18 @@ def from_config(config: Any, /) -> Any:
     1.5
     """
     if not isinstance(config, Mapping) or "class" not in config:
-        msg = f'`config` must be a mapping with a loss\'s name by "class", got {config!r}.'
+        msg = f'`config` must be a mapping with the name of a loss under "class", got {config!r}.'
         raise TypeError(msg)
     kind = _class_of(config["class"])
     return kind(**{key: _option(config[key]) for key in config if key != "class"})
 
 
 def loss_classes() -> dict[str, type[LossObject]]:
-    """Return the classes of losses, sums and presets by the names that plain data gives them."""
+    """Return the classes of losses, sums and presets by their names in plain data."""
     import array_losses as al
 
     importlib.import_module("array_losses.presets")  # their classes are among the subclasses then
-    # The last one of a name: a cell of a notebook may have been run twice.
+    # The last class with a name wins: a notebook cell may have been run twice.
     known = {class_name(one): one for one in _subclasses(LossObject)}
     bases = {name for name in known if "." not in name and name not in al.__all__}
     return {name: one for name, one in known.items() if name not in bases | {"Loss"}}
@@ -81,7 +81,7 @@ def _class_of(name: Any) -> type[LossObject]:
 
 
 def _option(value: Any) -> Any:
-    """Return an option of plain data as a loss takes it."""
+    """Return an option from plain data in the form that a loss takes."""
     if isinstance(value, Mapping):
         if "class" in value:
             return from_config(value)

@@ -1,4 +1,4 @@
-"""Maps of distances, made once from labels: for `BoundaryLoss`, and weights as U-Net has them."""
+"""Distance maps, computed once from labels: for `BoundaryLoss`, and as U-Net's pixel weights."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ def signed_distance_map(
     class_axis: int = 1,
     spacing: float | Sequence[float] | None = None,
 ) -> ArrayT:
-    """Return each pixel's distance to each class, negative inside it: a map for `BoundaryLoss`.
+    """Return the signed distance to each class, negative inside it: the target of `BoundaryLoss`.
 
-    Outside a class it is the Euclidean distance to the nearest pixel of the class, inside minus the
-    distance to the nearest pixel that is not. A class that no pixel or every pixel of an image
-    has no boundary there: 0 everywhere.
+    Outside a class it is the Euclidean distance to the nearest pixel of the class; inside, it is
+    minus the distance to the nearest pixel outside the class. A class that is absent from an image,
+    or fills it, gets a zero map.
 
     Parameters
     ----------
     labels : array, integer or bool
-        Images along axis 0, at least one spatial axis: of two axes, each row is an image of its
-        own, so a single mask is given as ``mask[None, ...]``. A label that is no class (an ignored
-        one, say) is outside of all. With one class: a mask of it.
+        Images along axis 0, then at least one spatial axis. In an array of two axes every row is
+        an image, so pass a single mask as ``mask[None, ...]``. A label that is not a class (an
+        ignored one, say) is outside all classes. With one class, a mask.
     num_classes : int
-        With 1 the map is of the mask.
+        If it is 1, the labels are a mask.
     class_axis : int, default 1
-        Where the result has its classes.
+        The class axis of the result.
     spacing : number or sequence of one per spatial axis, optional
-        The distance of neighbouring pixels; 1 by default.
+        The distance between neighbouring pixels; 1 by default.
 
     Returns
     -------
     array
-        float32, of the labels' library and on their device, shaped like the logits.
+        float32, of the same library and on the same device as the labels, shaped like the logits.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of a wrong kind, shape or value.
+        If an argument has a wrong type, shape or value.
     ModuleNotFoundError
-        If SciPy is needed (for all arrays but CuPy's) and not installed.
+        If SciPy is needed (for all arrays except CuPy's) and not installed.
 
     See Also
     --------
@@ -67,8 +67,8 @@ def signed_distance_map(
 
     Notes
     -----
-    Made by SciPy or, for CuPy arrays, on the GPU. PyTorch and JAX arrays are copied to the memory
-    of the CPU and back; not inside `jit`.
+    Computed by SciPy or, for CuPy arrays, by CuPy on the GPU. PyTorch and JAX arrays are copied to
+    CPU memory and back, so this does not work inside `jit`.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def signed_distance_map(
     class_axis = options.integer("class_axis", class_axis)
     if not -labels.ndim - 1 <= class_axis <= labels.ndim:  # type: ignore[attr-defined]
         msg = (
-            f"`class_axis` must be an axis of the result, of {labels.ndim + 1} axes, got "  # type: ignore[attr-defined]
+            f"`class_axis` must be an axis of the result, which has {labels.ndim + 1}, got "  # type: ignore[attr-defined]
             f"{class_axis}; {_ONE_IMAGE}."
         )
         raise ValueError(msg)
@@ -118,46 +118,46 @@ def unet_weight_map(
     sigma: float = 5.0,
     spacing: float | Sequence[float] | None = None,
 ) -> ArrayT:
-    r"""Return weights that are large in narrow gaps between cells: `pixel_weights` for any loss.
+    r"""Return U-Net's `pixel_weights`, which are large in narrow gaps between cells.
 
     .. math:: 1 + w_0 \exp\Bigl(-\frac{(d_1 + d_2)^2}{2 \sigma^2}\Bigr)
 
-    at background pixels, with the distances :math:`d_1` and :math:`d_2` to the nearest and the
-    second nearest cell; 1 inside cells, and in images of fewer than two cells.
+    at background pixels, where :math:`d_1` and :math:`d_2` are the distances to the nearest and the
+    second nearest cell; 1 inside cells, and in images with fewer than two cells.
 
     Parameters
     ----------
     labels : array, integer
-        A number for each cell, 0 for the background; images along axis 0, at least one spatial
-        axis: of two axes, each row is an image of its own, so the labels of a single image are
-        given as ``labels[None, ...]``.
+        A number for each cell, 0 for the background. Images along axis 0, then at least one spatial
+        axis. In an array of two axes every row is an image, so pass the labels of a single image
+        as ``labels[None, ...]``.
     w0 : number >= 0, default 10
         How much is added where two cells touch.
     sigma : number > 0, default 5
-        How wide the gaps are that count, in the unit of the spacing.
+        The width of the gaps that get a large weight, in the unit of the spacing.
     spacing : number or sequence of one per spatial axis, optional
-        The distance of neighbouring pixels; 1 by default.
+        The distance between neighbouring pixels; 1 by default.
 
     Returns
     -------
     array
-        float32, of the labels' library, device and shape.
+        float32, of the same library and shape and on the same device as the labels.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of a wrong kind, shape or value.
+        If an argument has a wrong type, shape or value.
     ModuleNotFoundError
-        If SciPy is needed (for all arrays but CuPy's) and not installed.
+        If SciPy is needed (for all arrays except CuPy's) and not installed.
 
     See Also
     --------
-    array_losses.CrossEntropyLoss : the loss that the paper weighs so.
+    array_losses.CrossEntropyLoss : the loss to which the paper applies these weights.
 
     Notes
     -----
-    The paper has a weight of the class in place of the 1: that is the loss's `class_weights`, which
-    are factors, so the two differ in the gaps.
+    The paper has a class weight in place of the 1. Here, class weights are the option
+    `class_weights` of the loss. They are factors, so the result differs in the gaps.
 
     References
     ----------
@@ -194,7 +194,7 @@ def unet_weight_map(
     return given_back(weights, labels)
 
 
-_ONE_IMAGE = "the first axis is that of the images: give a single one as `labels[None, ...]`"
+_ONE_IMAGE = "images lie along the first axis: pass a single image as `labels[None, ...]`"
 
 
 def _check_labels(labels: Array) -> None:
@@ -211,13 +211,13 @@ def _check_labels(labels: Array) -> None:
 
 
 def _sampling(spacing: Any, axes: int) -> tuple[float, ...]:
-    """Return the distance of neighbours along each spatial axis."""
+    """Return the distance between neighbours along each spatial axis."""
     given = options.per_class_or_number("spacing", 1.0 if spacing is None else spacing)
     found = (given,) * axes if isinstance(given, float) else given
     if len(found) != axes or 0.0 in found:
         hint = f"; {_ONE_IMAGE}" if len(found) == axes + 1 else ""
         msg = (
-            f"`spacing` must be above 0, a number or one per spatial axis ({axes}), got "
+            f"`spacing` must be a positive number, or one per spatial axis ({axes}), got "
             f"{spacing}{hint}."
         )
         raise ValueError(msg)

@@ -1,8 +1,8 @@
-"""What the arrays of a score are: labels, masks of one class, or one value per class and pixel.
+"""How the arrays of a score are read: as labels, as masks of one class, or with a class axis.
 
-Never guessed: what could be read in two ways is an error that says what to pass. Integers with an
-axis as long as there are classes may be labels or multi-hot; there the values decide, where they
-can be inspected and leave no doubt.
+Nothing is guessed: arrays that could be read in two ways are an error that says what to pass.
+Integers with an axis as long as there are classes may be labels or multi-hot; then the values
+decide, if they can be inspected and leave no doubt.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Reading:
     by_class : whether the prediction has a class axis
     num_classes : 1 for masks without a class axis
     doubtful : 0-D bool array, or None
-        Whether the values, which cannot be inspected, would say otherwise: then the score is NaN.
+        Whether the values contradict this reading, where they cannot be inspected; the score is
+        then NaN.
     """
 
     by_class: bool
@@ -85,24 +86,24 @@ def read(
 
 
 def _axis(prediction: Array, class_axis: int) -> int | None:
-    """Return the class axis counted from 0, or None if there is none of this number."""
+    """Return the class axis counted from 0, or None if the prediction has no such axis."""
     within = -prediction.ndim <= class_axis < prediction.ndim
     return class_axis % prediction.ndim if within else None
 
 
 def _the_number(num_classes: int | None, length: int) -> int:
-    """Return the length of the class axis, which `num_classes` must name."""
+    """Return the length of the class axis, after checking that `num_classes` equals it."""
     if num_classes == length:
         return length
     got = f"got {num_classes}"
-    hint = "; labels have no class axis: leave out the one of length 1" if length == 1 else ""
+    hint = "; labels have no class axis: remove the axis of length 1" if length == 1 else ""
     msg = f"`num_classes` must be {length} for a prediction with {length} classes, {got}{hint}."
     raise ValueError(msg)
 
 
 def _kinds(xp: Namespace, prediction: Array, target: Array) -> str:
-    """Return the message for kinds that do not go together."""
-    hint = "make masks of both (`labels == 1`, `mask > 0`) or labels of both"
+    """Return the message for kinds that do not match."""
+    hint = "convert both to masks (`labels == 1`, `mask > 0`) or both to labels"
     if is_real_floating(xp, target.dtype):
         hint = "if the target holds labels, convert them to an integer dtype"
     return (
@@ -119,7 +120,10 @@ def _floating(
     """Read a floating prediction, which has a class axis."""
     shape, axis = tuple(prediction.shape), _axis(prediction, class_axis)
     if len(shape) < 2:
-        msg = f"`prediction`, if floating, must have a batch and a class axis, got shape {shape}."
+        msg = (
+            "`prediction` must have a batch axis and a class axis if it is floating, got shape "
+            f"{shape}."
+        )
         raise ValueError(msg)
     if axis is None:
         msg = f"`class_axis` must be an axis of a prediction of shape {shape}, got {class_axis}."
@@ -131,17 +135,17 @@ def _floating(
     if num_classes == length or (num_classes is None and stated):
         return Reading(True, length)
     hint = (
-        "if these are labels, convert them to an integer dtype; of one class give bool masks "
-        "(`prediction > 0.5`) or, for soft masks, a class axis of length 1 (`[:, None]`)"
+        "if these are labels, convert them to an integer dtype; for one class, pass bool masks "
+        "(`prediction > 0.5`) or, for soft masks, add a class axis of length 1 (`[:, None]`)"
     )
     if num_classes is None:
         msg = (
-            f"`prediction` and `target` of one shape, {shape}, could have {length} classes along "
-            f"axis 1, or none: if they have, give `num_classes={length}`; {hint}."
+            f"`prediction` and `target`, both of shape {shape}, could have {length} classes along "
+            f"axis 1 or no class axis: if they have classes, pass `num_classes={length}`; {hint}."
         )
         raise ValueError(msg)
     msg = (
-        f"`prediction`, if floating, must have {num_classes} classes along axis {axis}, got the "
+        f"`prediction` must have {num_classes} classes along axis {axis} if it is floating, got "
         f"shape {shape}; {hint}."
     )
     raise TypeError(msg)
@@ -157,8 +161,8 @@ def _masks(
     if has_classes:
         return Reading(True, num_classes)
     msg = (
-        f"`num_classes` must be None or 1 for bool masks without {num_classes} classes along "
-        f"`class_axis`, got {num_classes} for masks of shape {shape} and class_axis={class_axis}."
+        "`num_classes` must be None or 1 for bool masks unless `class_axis` has that length, got "
+        f"{num_classes} for masks of shape {shape} with class_axis={class_axis}."
     )
     raise ValueError(msg)
 
@@ -174,8 +178,8 @@ def _integers(
     """Read integers of one shape: labels, or one- or multi-hot."""
     if num_classes is None:
         msg = (
-            "`num_classes` must be given for integers: the number of classes, got None; of 0/1 or "
-            "0/255 masks give `mask > 0`, for both."
+            "`num_classes` must be given for integers, got None; convert 0/1 or 0/255 masks to "
+            "bool, `mask > 0`, both of them."
         )
         raise ValueError(msg)
     shape, axis = tuple(prediction.shape), _axis(prediction, class_axis)
@@ -184,7 +188,9 @@ def _integers(
         return Reading(True, num_classes)
     _check_no_class_axis(class_axis)
     if num_classes == 1:
-        msg = "`num_classes` must be at least 2 for labels, got 1; make masks bool: `mask > 0`."
+        msg = (
+            "`num_classes` must be at least 2 for labels, got 1; convert masks to bool: `mask > 0`."
+        )
         raise ValueError(msg)
     last = len(shape) > 2 and shape[-1] == num_classes
     if not (first or last):
@@ -210,11 +216,11 @@ def _by_values(
     *,
     last: bool,
 ) -> bool:
-    """Return whether integers with an axis of `num_classes` have their classes along axis 1.
+    """Return whether integers with an axis of length `num_classes` have the classes along axis 1.
 
-    A value other than 0 and 1 tells labels. Of the others, one 1 per pixel tells one-hot. What is
-    left is multi-hot, of three classes or more and with two spatial axes or more; else it may well
-    be labels, of an image with as many rows, and a ValueError says what to give.
+    A value other than 0 and 1 means labels; otherwise a single 1 per pixel means one-hot. Anything
+    else is multi-hot if there are at least three classes and two spatial axes. With fewer it may
+    well be labels of an image with that many rows, and a ValueError says what to pass.
     """
     shape = tuple(prediction.shape)
     first = shape[1] == num_classes
@@ -226,9 +232,9 @@ def _by_values(
     if last and _evidence(xp, prediction, target, -1, ignore_index)[2]:
         msg = (
             "`prediction` and `target` must hold labels or have the classes along `class_axis`, "
-            "got integers that are one-hot along the last axis: give `class_axis=-1`; if they are "
-            "labels of images with as many columns, an axis more (`prediction[..., None]`; "
-            "`target`, `pixel_weights` alike)."
+            "got integers that are one-hot along the last axis: pass `class_axis=-1`; if they are "
+            "labels of images with that many columns, add an axis (`prediction[..., None]`, and "
+            "the same for `target` and `pixel_weights`)."
         )
         raise ValueError(msg)
     if first and (len(shape) < 4 or num_classes == 2):
@@ -245,9 +251,9 @@ def _doubt(
     first: bool,
     last: bool,
 ) -> Array | None:
-    """Return whether the values would say otherwise: NaN then, where they cannot be inspected.
+    """Return whether the values contradict the reading, as an array: they cannot be inspected.
 
-    With classes along axis 1 (`first`) other values than 0 and 1 are NaN by themselves.
+    With classes along axis 1 (`first`), values other than 0 and 1 give NaN anyway.
     """
     counted, _, one_hot = _evidence(xp, prediction, target, 1, ignore_index)
     if first and prediction.shape[1] == 2:
@@ -262,18 +268,18 @@ def _either(shape: tuple[int, ...], num_classes: int) -> str:
     """Return the message for integers that could be labels or multi-hot."""
     return (
         f"`prediction` and `target`, integers of shape {shape} with num_classes={num_classes}, "
-        "could be labels or have the classes along axis 1: give masks of the classes as bool "
-        "(`prediction > 0`), labels with two axes of length 1 (`prediction[:, None, ..., None]`; "
-        "`target`, `pixel_weights` alike)."
+        "could be labels or have the classes along axis 1: pass masks of the classes as bool "
+        "(`prediction > 0`), or labels with two more axes of length 1 "
+        "(`prediction[:, None, ..., None]`, and the same for `target` and `pixel_weights`)."
     )
 
 
 def _evidence(
     xp: Namespace, prediction: Array, target: Array, axis: int, ignore_index: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:
-    """Return whether anything counts, all that counts is 0 or 1, and each pixel has one 1.
+    """Return three 0-D bool arrays: whether anything counts, is binary, and is one-hot.
 
-    0-D bool arrays.
+    Binary means that all counted values are 0 or 1; one-hot, that each counted pixel has one 1.
     """
     hidden = ignored(xp, target, ignore_index)
     counted = xp.ones_like(target, dtype=xp.bool) if hidden is None else ~hidden
@@ -290,14 +296,14 @@ def _evidence(
 def _check_no_class_axis(class_axis: int) -> None:
     if class_axis != 1:
         msg = (
-            "`class_axis` must be 1 (the default) for masks and labels without `num_classes` "
-            f"classes along it, got {class_axis}."
+            "`class_axis` must be 1 (the default) for masks and labels, unless that axis has "
+            f"length `num_classes`, got {class_axis}."
         )
         raise ValueError(msg)
 
 
 def _inspected(*arrays: Array) -> tuple[Namespace, tuple[Array, ...]] | None:
-    """Return arrays whose values can be inspected, as NumPy's where they can be; else None."""
+    """Return the arrays if their values can be inspected, as NumPy's if possible; else None."""
     near = as_numpy(*arrays)
     if near is None and all(may_look(x) for x in arrays):
         near = arrays
@@ -308,7 +314,7 @@ def _inspected(*arrays: Array) -> tuple[Namespace, tuple[Array, ...]] | None:
 
 
 def multi_hot(xp: Namespace, prediction: Array, dtype: DType) -> Array:
-    """Return a bool or integer prediction as probabilities 0 and 1, NaN for another integer."""
+    """Return a bool or integer prediction as probabilities of 0 and 1; other integers give NaN."""
     if is_bool(xp, prediction.dtype):
         return xp.astype(prediction, dtype)
     hot = xp.astype(prediction == 1, dtype)
@@ -325,9 +331,9 @@ def check_predicted(
     ignore_index: tuple[int, ...],
     class_axis: int | None = None,
 ) -> None:
-    """Raise a ValueError for a counted integer outside 0 to `highest`, where it can be inspected.
+    """Raise a ValueError for a counted integer outside 0 to `highest`, if it can be inspected.
 
-    Shapes were checked. `class_axis` is that of the prediction, if it has one.
+    Shapes have been checked. `class_axis` is that of the prediction, if it has one.
     """
     if not is_integer(xp, prediction.dtype) or math.prod(prediction.shape) == 0:
         return

@@ -1,4 +1,4 @@
-"""Dice and Jaccard coefficients of predictions, and what counts in their mean."""
+"""The Dice coefficient and the Jaccard index, and which classes count in their mean."""
 
 from __future__ import annotations
 
@@ -50,35 +50,36 @@ def dice_coefficient(
     Parameters
     ----------
     prediction, target : array
-        Integer labels of one shape, with `num_classes`. Bool masks of one shape: the one class,
-        foreground. Bool or integer masks of several classes along `class_axis`, with `num_classes`.
-        Or floating predictions with a class axis (probabilities or one-hot), and any target that
-        the losses take. What could be read in two ways is an error that says what to pass.
+        Two arrays of integer labels of the same shape, with `num_classes`. Or two bool masks of the
+        same shape: a single class, the foreground. Or bool or integer masks of several classes
+        along `class_axis`, with `num_classes`. Or a floating prediction with a class axis
+        (probabilities or one-hot) and any target that the losses take. Arrays that could be read in
+        two ways are an error that says what to pass.
     num_classes : int, optional
-        Needed for integers, for bool masks of several classes, and for a floating prediction and a
-        target of the same shape.
+        Required for integers, for bool masks of several classes, and for a floating prediction and
+        a target of the same shape.
     pixel_weights, ignore_index, class_axis, include_background, pool
         As for `DiceLoss`.
     absent : {"nan", "skip", "one", "zero"}
-        What becomes of a class that is neither in the prediction nor in the target: left out of
-        means and NaN by itself, or counted as 1 or 0. With "skip" every class that is not in the
-        target is left out, predicted or not.
+        How a class counts that is neither in the prediction nor in the target: left out of means
+        and NaN on its own ("nan"), or counted as 1 or 0. With "skip", every class that is not in
+        the target is left out, predicted or not.
     reduction : {"mean", "sum", "none"}
-        "none" gives one number per class, or (images, classes); a class left out holds NaN.
+        "none" gives one number per class, or (images, classes); NaN for a class that is left out.
 
     Returns
     -------
     array
-        From 0 to 1. NaN if nothing counts; a sum is 0 then. NaN where a predicted label lies
-        outside the classes and values cannot be looked at.
+        From 0 to 1. If nothing counts, NaN; a sum is then 0. Also NaN if a predicted label is
+        outside the classes and values cannot be inspected.
 
     Raises
     ------
     TypeError
-        If the kinds of prediction and target do not fit together.
+        If the kinds of prediction and target do not match.
     ValueError
-        If shapes or options do not fit, arrays can be read in two ways, or a label lies outside the
-        classes (eager CPU arrays).
+        If shapes or options do not match, if arrays can be read in two ways, or if a label is
+        outside the classes (eager CPU arrays).
 
     See Also
     --------
@@ -133,16 +134,16 @@ def jaccard_index(
     Returns
     -------
     array
-        From 0 to 1. NaN if nothing counts; a sum is 0 then. NaN where a predicted label lies
-        outside the classes and values cannot be looked at.
+        From 0 to 1. If nothing counts, NaN; a sum is then 0. Also NaN if a predicted label is
+        outside the classes and values cannot be inspected.
 
     Raises
     ------
     TypeError
-        If the kinds of prediction and target do not fit together.
+        If the kinds of prediction and target do not match.
     ValueError
-        If shapes or options do not fit, arrays can be read in two ways, or a label lies outside the
-        classes (eager CPU arrays).
+        If shapes or options do not match, if arrays can be read in two ways, or if a label is
+        outside the classes (eager CPU arrays).
 
     See Also
     --------
@@ -171,9 +172,9 @@ def jaccard_index(
 
 @dataclass(frozen=True, kw_only=True)
 class _Coefficient(ClassLoss):
-    """Makes an overlap loss a score: 1 - loss of each class, reduced over the classes that count.
+    """Turns an overlap loss into a score: 1 - loss per class, reduced over the counted classes.
 
-    The loss's sums are true positives, false positives and false negatives, without smoothing.
+    The sums of the loss are true positives, false positives and false negatives; no smoothing.
     """
 
     absent: ScoreAbsent = "nan"  # type: ignore[assignment]
@@ -184,7 +185,7 @@ class _Coefficient(ClassLoss):
         return "nan", "skip", "one", "zero"
 
     def value(self, xp: Namespace, totals: Totals) -> Fraction:
-        """Return the scores of the classes, reduced; NaN where none counts."""
+        """Return the scores of the classes, reduced; NaN if none counts."""
         sums = self.pooled(xp, totals)
         scores, counted = self._scores(xp, sums), self._counted(xp, sums)
         if self.reduction == "none":
@@ -218,7 +219,7 @@ class _Coefficient(ClassLoss):
         return xp.where(_nowhere(sums), in_neither, 1.0 - self.class_losses(xp, sums))
 
     def _counted(self, xp: Namespace, sums: Totals) -> Array:
-        """Return which scores count, (images or 1, classes); one that is NaN does."""
+        """Return which scores count, (images or 1, classes); a score of NaN counts."""
         if self.absent == "nan":
             left_out = _nowhere(sums)
         elif self.absent == "skip":
@@ -288,11 +289,11 @@ def _score_of_labels(
     reading: Reading,
     score: _Coefficient,
 ) -> Array:
-    """Return the score of labels or masks: of their counts where these can be taken, by NumPy."""
+    """Return the score of labels or masks, from a confusion matrix if NumPy can read the arrays."""
     if score.per_image and prediction.ndim < 2:
         msg = (
-            f"`pool` must not be {score.pool!r} for labels or masks without a batch axis, got the "
-            f"shape {tuple(prediction.shape)}; of one image give `prediction[None, ...]`."
+            f"`pool` must not be {score.pool!r} for labels or masks without a batch axis, got "
+            f"shape {tuple(prediction.shape)}; pass a single image as `prediction[None, ...]`."
         )
         raise ValueError(msg)
     dtype, count = default_dtype(xp, device(prediction)), reading.num_classes
@@ -321,12 +322,12 @@ def _score_of_labels(
 
 
 def _unless(xp: Namespace, doubtful: Array | None, found: Array) -> Array:
-    """Return the score, NaN where it is in doubt."""
+    """Return the score, or NaN where the reading of the arrays is in doubt."""
     return found if doubtful is None else xp.where(doubtful, float("nan"), found)
 
 
 def _as_probabilities(xp: Namespace, prediction: Array, count: int, dtype: DType) -> Array:
-    """Return a mask or labels as probabilities 0 and 1, with a class axis at 1."""
+    """Return a mask or labels as probabilities of 0 and 1, with the class axis at 1."""
     images, *space = prediction.shape
     flat = xp.reshape(prediction, (images, 1, math.prod(space)))
     if count == 1:

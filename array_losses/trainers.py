@@ -1,4 +1,4 @@
-"""What other people's training code asks of a loss: that it be a module of PyTorch."""
+"""Losses as PyTorch modules, for trainers that ask for one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["torch_module"]
 def torch_module(loss: Any, /) -> LossModule:
     """Return a ``torch.nn.Module`` around a loss, for trainers that ask for one.
 
-    It has no parameters and no buffers: ``.to(device)`` and ``.cuda()`` change nothing, its state
-    is empty. The call imports PyTorch, and tells it that the classes of this library, which hold
-    options and nothing else, may be loaded from a checkpoint with ``weights_only=True``.
+    It has no parameters and no buffers: ``.to(device)`` and ``.cuda()`` change nothing, and its
+    state is empty. The call imports PyTorch and registers the classes of this library, which hold
+    nothing but options, as safe to load from a checkpoint with ``weights_only=True``.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ def torch_module(loss: Any, /) -> LossModule:
     Returns
     -------
     torch.nn.Module
-        Called as the loss is. Beside what every module has:
+        Called like the loss. In addition to what every module has:
 
         ``loss``
             The loss itself.
         ``reduction``
-            That of the loss. Set to "none", the module returns one number per image, the loss of
-            that image alone, for every loss; set back, what it returned before. fastai does so.
+            That of the loss. While it is set to "none", the module returns one number per image
+            for any loss: the loss of that image alone. fastai sets it and sets it back.
         ``activation(x)``, ``decodes(x)``
-            The probabilities of a prediction, by the loss's `activation`; of these the classes, or
-            for "sigmoid" and one class whether they are above 0.5. fastai calls both. For a preset
-            `activation` leaves `x` as it is.
+            `activation` turns a prediction into probabilities, with the loss's `activation`;
+            `decodes` turns these into classes or, for "sigmoid" and for one class, into whether
+            they are above 0.5. fastai calls both. For a preset, `activation` returns `x` unchanged.
 
     Raises
     ------

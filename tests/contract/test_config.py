@@ -105,7 +105,7 @@ def test_own_losses():
 
 def test_what_is_no_config():
     for wrong in ("DiceLoss", None, {"smooth": 1.0}, [{"class": "DiceLoss"}]):
-        with pytest.raises(TypeError, match=r'`config` must be a mapping .* by "class", got'):
+        with pytest.raises(TypeError, match=r'`config` must be a mapping .* under "class", got'):
             al.from_config(wrong)
     for name in ("Loss", "PixelLoss", "Criterion", "os.system", "array_losses.DiceLoss", 3):
         with pytest.raises(
