@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on each `backend`, or on one for each `library`, that is selected.
 
     If it asks for `dtype` or `half_dtype` too, then in each floating dtype of the backend, and if
-    it asks for `case` or `scalar_case`, on the cases of tests/cases/ that the backend takes.
+    it asks for `case` or `scalar_case`, on the cases of tests/cases.py that the backend takes.
     """
     backends = metafunc.config.array_losses_backends
     if "library" in metafunc.fixturenames:

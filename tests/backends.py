@@ -22,7 +22,7 @@ class Backend:
     half_dtypes: tuple[str, ...] = ("float16",)
     index_dtype: str = "int64"
     on_gpu: bool = False
-    cases: str = "CASES"  # the table of tests/cases/ to compute
+    cases: str = "CASES"  # the list of tests/cases.py to compute
 
     @property
     def library(self):
@@ -71,7 +71,7 @@ class Backend:
         return np.array(array, dtype=name)
 
     def inputs(self, data, dtype):
-        """Return logits, target and pixel weights of a recipe of tests/cases/."""
+        """Return logits, target and pixel weights of a recipe of the case table."""
         return self.on(data.build(dtype), dtype)
 
     def on(self, arrays, dtype=None):

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from array_losses.cli.files import saving, writable
 from array_losses.cli.problems import CommandError, require
@@ -15,9 +15,10 @@ from array_losses.cli.problems import CommandError, require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
     from array_losses.cli.crosscheck_report import Report
-    from array_losses.testing.option_sets import OptionSet
-    from array_losses.testing.places import Place
+    from array_losses.testing.backends import Backend
 
 __all__ = ["add_arguments", "run"]
 
@@ -61,22 +62,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, print the table, and return the exit status."""
     require("numpy", "crosscheck")
     require("rich", "crosscheck")
+    from array_losses.testing.backends import find_backends
     from array_losses.testing.framework import UnavailableError
-    from array_losses.testing.places import find_places
 
     try:
         losses = _known_losses(arguments.losses)
-        places = find_places(arguments.frameworks, arguments.devices, arguments.dtypes)
+        backends = find_backends(arguments.frameworks, arguments.devices, arguments.dtypes)
     except UnavailableError as error:
         raise CommandError(str(error)) from error
-    report = _check(losses, places)
+    report = _check(losses, backends)
     _write(report, arguments)
     return 0 if report.agrees else 1
 
 
 def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
+    from array_losses.testing.cases.crosscheck import LOSSES
     from array_losses.testing.framework import UnavailableError
-    from array_losses.testing.option_sets import LOSSES
 
     for name in names or ():
         if name not in LOSSES:
@@ -85,40 +86,41 @@ def _known_losses(names: Sequence[str] | None) -> tuple[str, ...]:
     return LOSSES if names is None else tuple(names)
 
 
-def _check(losses: tuple[str, ...], places: Sequence[Place]) -> Report:
+def _check(losses: tuple[str, ...], backends: Sequence[Backend]) -> Report:
     from array_losses.cli.crosscheck_report import Checked, Report
     from array_losses.cli.progress import progress
     from array_losses.testing.agreement import Limits
+    from array_losses.testing.cases.crosscheck import crosscheck_cases
     from array_losses.testing.eps import HALF
     from array_losses.testing.judge import agreement_at
-    from array_losses.testing.option_sets import option_sets
 
     limits = Limits()
     checked: list[Checked] = []
     start = time.perf_counter()
-    sets = option_sets(losses)
-    with progress("crosscheck", "option sets", len(sets)) as show:
-        for one in sets:
-            show(one.loss, 0)
-            here = [place for place in places if one.half or place.dtype not in HALF]
-            _compile(one, here)
-            rows = agreement_at(here, one.function, one.inputs, limits)
-            checked += [Checked(one.loss, one.options, one.data, row) for row in rows]
-            show(one.loss, 1)
-    versions = {place.framework.name: place.framework.version for place in places}
+    cases = crosscheck_cases(losses)
+    with progress("crosscheck", "option sets", len(cases)) as show:
+        for case in cases:
+            show(case.kind, 0)
+            loss, inputs = case.loss(), case.inputs()
+            here = [backend for backend in backends if case.half or backend.dtype not in HALF]
+            _compile(loss, inputs, here)
+            rows = agreement_at(here, loss, inputs, limits)
+            checked += [Checked(case.kind, case.options, case.about, row) for row in rows]
+            show(case.kind, 1)
+    versions = {backend.framework.name: backend.framework.version for backend in backends}
     return Report(checked, versions, limits, time.perf_counter() - start)
 
 
-def _compile(one: OptionSet, places: Sequence[Place]) -> None:
-    """Call a loss once wherever that compiles it, at several places side by side."""
+def _compile(loss: Any, inputs: Sequence[np.ndarray], backends: Sequence[Backend]) -> None:
+    """Call a loss once wherever that compiles it, on several backends side by side."""
     from array_losses.testing.evaluation import evaluate
 
-    def first_call(place: Place) -> None:
+    def first_call(backend: Backend) -> None:
         with contextlib.suppress(Exception):  # the check itself will meet it again
-            evaluate(one.function, one.inputs, place)
+            evaluate(loss, inputs, backend)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pool.map(first_call, [place for place in places if place.framework.compiles])
+        pool.map(first_call, [backend for backend in backends if backend.framework.compiles])
 
 
 def _write(report: Report, arguments: argparse.Namespace) -> None:

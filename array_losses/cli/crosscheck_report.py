@@ -26,7 +26,7 @@ __all__ = ["Checked", "Report", "as_json", "draw", "markdown"]
 
 @dataclass(frozen=True)
 class Checked:
-    """One row: a loss with its options and data, and how it agrees at one place."""
+    """One row: a loss with its options and data, and how it agrees on one backend."""
 
     loss: str
     options: str
@@ -104,7 +104,7 @@ class Report:
         worst = max(rows, key=lambda one: error(one.row))
         return (
             f"Largest error of a {what}: {_eps(error(worst.row))} eps (limit {limit:g}), "
-            f"{worst.loss} ({worst.options}; {worst.data}), {_place(worst.row)}."
+            f"{worst.loss} ({worst.options}; {worst.data}), {_backend(worst.row)}."
         )
 
     def legend(self) -> str:
@@ -133,7 +133,7 @@ def _sets(rows: list[Checked]) -> int:
     return len({(one.options, one.data) for one in rows})
 
 
-def _place(row: Agreement) -> str:
+def _backend(row: Agreement) -> str:
     return f"{row.framework} {row.device} {row.dtype}"
 
 
@@ -217,9 +217,9 @@ def _table(dtypes: list[str], rows: list[Checked] | None = None) -> Table:
         table.add_column(f"{dtype}\nvalue", justify="right", no_wrap=True, width=8)
         table.add_column("\ngrad", justify="right", no_wrap=True, width=5)
     table.add_column("\nms", justify="right", no_wrap=True, style="dim", width=5)
-    for place, there in _grouped(rows or [], _framework).items():
+    for framework, there in _grouped(rows or [], _framework).items():
         cells = [Text(cell.text, style=cell.style) for cell in _cells(there, dtypes)]
-        table.add_row(f"  {place}", *cells, _milliseconds(there))
+        table.add_row(f"  {framework}", *cells, _milliseconds(there))
     return table
 
 
@@ -234,9 +234,9 @@ def markdown(report: Report, *, all_rows: bool) -> str:
     lines = ["## array-losses crosscheck", "", f"**{report.verdict()}** {report.title()}.", ""]
     lines += [_row(head), _row(["---", "---", *["---:"] * (len(columns) + 1)])]
     for heading, rows in report.sections(all_rows=all_rows).items():
-        for place, there in _grouped(rows, _framework).items():
+        for framework, there in _grouped(rows, _framework).items():
             cells = [cell.markdown for cell in _cells(there, report.dtypes)]
-            lines.append(_row([heading, place, *cells, _milliseconds(there)]))
+            lines.append(_row([heading, framework, *cells, _milliseconds(there)]))
     for heading, text in report.failures():
         lines += ["", f"Disagrees: {heading}", "", "```text", text, "```"]
     return "\n".join(

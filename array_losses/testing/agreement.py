@@ -1,4 +1,4 @@
-"""What a check says about one place: the errors there, the limits they are held to, in words."""
+"""The result of a check on one backend: the errors, their limits, and both in words."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How well a function agrees with its reference at one place.
+    """How well a function agrees with its reference on one backend.
 
     Attributes
     ----------
     framework, device, dtype : str
-        The place.
+        The backend: a framework, one of its devices and one of its dtypes.
     value, reference : float
-        The value there, and the reference's. Of a map (``reduction="none"``) the means.
+        The value on this backend and that of the reference; of a map (``reduction="none"``) the
+        means.
     value_error : float
         The error in eps of the dtype computed in: float32 for half precision, unless the value is
         half precision itself. Relative to the reference, or to the largest entry of a map.
@@ -43,7 +44,7 @@ class Agreement:
         The largest error of an entry, in eps of the inputs' dtype and relative to the largest
         entry of the reference's gradient. None where there is no gradient to compare.
     value_limit, gradient_limit : float
-        How large the errors may be.
+        The largest errors that still agree.
     milliseconds : float
         The time of one evaluation, gradient included, once it is warm.
     problem : str or None
@@ -84,15 +85,15 @@ def describe(rows: Iterable[Agreement]) -> str:
             lines.append(f"{row.framework} {row.device} {row.dtype}: {_errors(row)}")
         if row.problem is not None:
             problems.setdefault(row.problem, []).append(row)
-    lines += [f"{_places(where)}: {problem}" for problem, where in problems.items()]
+    lines += [f"{_backends(where)}: {problem}" for problem, where in problems.items()]
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _places(rows: list[Agreement]) -> str:
+def _backends(rows: list[Agreement]) -> str:
     dtypes: dict[str, list[str]] = {}
     for row in rows:
         dtypes.setdefault(f"{row.framework} {row.device}", []).append(row.dtype)
-    return "; ".join(f"{place} {', '.join(names)}" for place, names in dtypes.items())
+    return "; ".join(f"{backend} {', '.join(names)}" for backend, names in dtypes.items())
 
 
 def _errors(row: Agreement) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from array_losses.testing.agreement import Agreement, Limits, describe
+from array_losses.testing.backends import find_backends
 from array_losses.testing.judge import agreement_at
-from array_losses.testing.places import find_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ def check_agreement(
     [('numpy', 'float32', True), ('strict', 'float32', True)]
     """
     limits = Limits(value_limit, gradient_limit, half_gradient_limit)
-    return agreement_at(find_places(frameworks, devices, dtypes), function, inputs, limits)
+    return agreement_at(find_backends(frameworks, devices, dtypes), function, inputs, limits)
 
 
 def assert_agreement(
@@ -99,7 +99,7 @@ def assert_agreement(
     Raises
     ------
     AssertionError
-        With one line for each place that disagrees.
+        With one line for each backend that disagrees.
     UnavailableError
         If something that was asked for is not on this machine.
 
@@ -125,6 +125,6 @@ def assert_agreement(
     failed = [row for row in rows if not row.ok]
     if failed:
         name = getattr(function, "__name__", None) or repr(function)
-        places = f"{len(failed)} of {len(rows)} places"
-        msg = f"{name} disagrees with its reference in {places}:\n{describe(failed)}"
+        count = f"{len(failed)} of {len(rows)} backends"
+        msg = f"{name} disagrees with its reference on {count}:\n{describe(failed)}"
         raise AssertionError(msg)

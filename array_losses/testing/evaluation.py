@@ -1,4 +1,4 @@
-"""Value and gradient of a function at one place, in every way that the framework offers."""
+"""Value and gradient of a function on one backend, in every way that the framework offers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from array_losses.losses.base import Criterion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from array_losses.testing.backends import Backend
     from array_losses.testing.framework import Framework
-    from array_losses.testing.places import Place
 
-__all__ = ["Evaluation", "Outcome", "called", "evaluate", "is_loss", "rounded", "wide"]
+__all__ = ["Evaluation", "Result", "called", "evaluate", "is_loss", "rounded", "wide"]
 
 Way: TypeAlias = "Callable[[], tuple[Any, Any]]"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """A value, its gradient if there is one, and what is wrong with their kind."""
 
     value: np.ndarray
@@ -34,9 +34,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcomes at one place, and how long the first of the ways takes once it is warm."""
+    """The results on one backend, and how long the first of the ways takes once it is warm."""
 
-    outcomes: tuple[Outcome, ...]
+    results: tuple[Result, ...]
     milliseconds: float
 
 
@@ -68,29 +68,29 @@ def _round(array: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(np.isfinite(single), nearest.view(np.float32), single)
 
 
-def evaluate(function: Any, inputs: Sequence[np.ndarray], place: Place) -> Evaluation:
-    """Evaluate the function at a place.
+def evaluate(function: Any, inputs: Sequence[np.ndarray], backend: Backend) -> Evaluation:
+    """Evaluate the function on a backend.
 
     A loss is asked for ``value_and_grad``, and called as well: where the framework has automatic
     differentiation, through that, and a loss of this library through the framework's transformation
     of functions too, which traces the plain formula. A framework that compiles is asked once,
     because it would compile each way anew.
     """
-    framework = place.framework
-    with framework.precision(place.dtype):
-        arrays = [_put(array, place) for array in map(np.asarray, inputs)]
+    framework = backend.framework
+    with framework.precision(backend.dtype):
+        arrays = [_put(array, backend) for array in map(np.asarray, inputs)]
         ways = _ways(function, framework, arrays)
-        outcomes = tuple(_outcome(function, framework, place, way()) for way in ways)
+        results = tuple(_result(function, framework, backend, way()) for way in ways)
         start = time.perf_counter()
         value, gradient = ways[0]()
         framework.to_numpy(value if gradient is None else gradient)
         milliseconds = 1e3 * (time.perf_counter() - start)
-    return Evaluation(outcomes, milliseconds)
+    return Evaluation(results, milliseconds)
 
 
-def _put(array: np.ndarray, place: Place) -> Any:
-    dtype = place.dtype if array.dtype.kind == "f" else None
-    return place.framework.asarray(array, dtype, place.device)
+def _put(array: np.ndarray, backend: Backend) -> Any:
+    dtype = backend.dtype if array.dtype.kind == "f" else None
+    return backend.framework.asarray(array, dtype, backend.device)
 
 
 def _ways(function: Any, framework: Framework, arrays: list[Any]) -> list[Way]:
@@ -123,10 +123,10 @@ def called(function: Any, arrays: Sequence[Any]) -> Any:
     return function(*arrays)
 
 
-def _outcome(function: Any, framework: Framework, place: Place, pair: tuple[Any, Any]) -> Outcome:
+def _result(function: Any, framework: Framework, backend: Backend, pair: tuple[Any, Any]) -> Result:
     value, gradient = pair
-    problem = _problem(framework, place, pair) if is_loss(function) else None
-    return Outcome(
+    problem = _problem(framework, backend, pair) if is_loss(function) else None
+    return Result(
         value=framework.to_numpy(value),
         value_dtype=_dtype_name(value),
         gradient=None if gradient is None else framework.to_numpy(gradient),
@@ -134,15 +134,15 @@ def _outcome(function: Any, framework: Framework, place: Place, pair: tuple[Any,
     )
 
 
-def _problem(framework: Framework, place: Place, pair: tuple[Any, Any]) -> str | None:
+def _problem(framework: Framework, backend: Backend, pair: tuple[Any, Any]) -> str | None:
     """Return what a loss promises about library, device and dtype and did not keep."""
-    expected = (wide(place.dtype), place.dtype)
+    expected = (wide(backend.dtype), backend.dtype)
     for name, array, dtype in zip(("value", "gradient"), pair, expected, strict=True):
         if array is None:
             continue
         if not framework.owns(array):
             return f"the {name} is a {type(array).__name__}, not an array of {framework.name}"
-        if framework.device_of(array) != place.device:
+        if framework.device_of(array) != backend.device:
             return f"the {name} is on {framework.device_of(array)}"
         if _dtype_name(array) != dtype:
             return f"the {name} is {_dtype_name(array)}, not {dtype}"

@@ -1,4 +1,4 @@
-"""`array-losses crosscheck`: its exit status, its three outputs, and the table of option sets."""
+"""`array-losses crosscheck`: its exit status, its three outputs, and the table of its cases."""
 
 import dataclasses
 import json
@@ -10,7 +10,8 @@ import pytest
 
 import array_losses as al
 from array_losses.cli.main import main
-from array_losses.testing import frameworks, option_sets
+from array_losses.testing import frameworks
+from array_losses.testing.cases import crosscheck
 
 FOUND = [framework.name for framework in frameworks()]
 QUICK = ["crosscheck", "--frameworks", "numpy,strict", "--losses", "DiceLoss"]
@@ -29,14 +30,15 @@ class Wrong:
 
 @pytest.fixture
 def with_a_wrong_loss(monkeypatch):
-    """Put a wrong loss in the place of the first option set."""
-    original = option_sets.option_sets
+    """Put a wrong loss in the place of the first case's."""
+    original = crosscheck.crosscheck_cases
 
-    def replaced(losses=option_sets.LOSSES):
+    def replaced(losses=crosscheck.LOSSES):
         first, *others = original(losses)
-        return [dataclasses.replace(first, function=Wrong()), *others]
+        object.__setattr__(first, "loss", Wrong)
+        return [first, *others]
 
-    monkeypatch.setattr(option_sets, "option_sets", replaced)
+    monkeypatch.setattr(crosscheck, "crosscheck_cases", replaced)
 
 
 def test_status_0_and_a_table_of_80_columns_if_all_agree(capsys, monkeypatch):
@@ -127,9 +129,9 @@ def test_json_has_every_row(tmp_path):
 
 def test_json_of_what_could_not_be_evaluated_is_still_json(tmp_path, monkeypatch):
     path = tmp_path / "rows.json"
-    sets = option_sets.option_sets(("DiceLoss",))[:1]
-    broken = dataclasses.replace(sets[0], function=al.DiceLoss(class_weights=(1.0,)))
-    monkeypatch.setattr(option_sets, "option_sets", lambda _: [broken])
+    first = crosscheck.crosscheck_cases(("DiceLoss",))[0]
+    broken = dataclasses.replace(first, terms=((1.0, "dice", {"class_weights": (1.0,)}),))
+    monkeypatch.setattr(crosscheck, "crosscheck_cases", lambda _: [broken])
     assert main([*QUICK, "--json", str(path)]) == 1
     rows = json.loads(path.read_text("utf-8"))["rows"]
     assert {row["value"] for row in rows} == {"nan"}
@@ -146,28 +148,28 @@ def test_markdown_is_one_well_formed_table(capsys):
 def test_all_rows_has_a_section_for_each_option_set(capsys):
     assert main([*QUICK, "--all-rows"]) == 0
     out = capsys.readouterr().out
-    sets = option_sets.option_sets(("DiceLoss",))
-    assert all(f"DiceLoss: {one.options} ({one.data})" in out for one in sets)
+    cases = crosscheck.crosscheck_cases(("DiceLoss",))
+    assert all(f"DiceLoss: {case.options} ({case.about})" in out for case in cases)
 
 
 def test_every_option_of_every_loss_occurs():
-    sets = option_sets.option_sets()
-    for name in option_sets.LOSSES[:-1]:
-        own = [one for one in sets if one.loss == name]
+    cases = crosscheck.crosscheck_cases()
+    for name in crosscheck.LOSSES[:-1]:
+        own = [case.loss() for case in cases if case.kind == name]
         assert len(own) >= (6 if name == "BoundaryLoss" else 12)
         for field in dataclasses.fields(getattr(al, name)):
             # Of no use with a map of distances.
             if (name, field.name) != ("BoundaryLoss", "ignore_index"):
-                assert any(getattr(one.function, field.name) != field.default for one in own), (
+                assert any(getattr(loss, field.name) != field.default for loss in own), (
                     f"{name}: {field.name}"
                 )
 
 
-def test_option_sets_are_the_same_at_every_call():
-    pairs = zip(option_sets.option_sets(), option_sets.option_sets(), strict=True)
+def test_cases_are_the_same_at_every_call():
+    pairs = zip(crosscheck.crosscheck_cases(), crosscheck.crosscheck_cases(), strict=True)
     for one, other in pairs:
-        assert one.function == other.function
-        for a, b in zip(one.inputs, other.inputs, strict=True):
+        assert one.loss() == other.loss()
+        for a, b in zip(one.inputs(), other.inputs(), strict=True):
             assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.testing.cases.crosscheck import crosscheck_cases
 from tests.backends import BACKENDS
 from tests.cases import CASES, CLASSES, Data, reference_of
 
@@ -28,6 +29,14 @@ def test_value(backend, dtype, case):
     assert_close(backend.to_numpy(value), expected, dtype)
     np.testing.assert_array_equal(before[0], backend.to_numpy(logits))
     np.testing.assert_array_equal(before[1], backend.to_numpy(target))
+
+
+@pytest.mark.parametrize("case", crosscheck_cases(), ids=lambda case: case.name)
+def test_value_of_the_crosscheck(case):
+    """On NumPy, which is the reference of `array-losses crosscheck`."""
+    logits, target, weights = case.data.build()
+    value = case.loss()(logits, target, pixel_weights=weights)
+    assert_close(value, reference_of(case, "float64"), "float64")
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -21,7 +21,7 @@ from array_losses.testing.eps import EPS, error_in_eps
 from array_losses.testing.evaluation import rounded
 
 FOUND = {framework.name: framework for framework in frameworks()}
-PLACES = [
+BACKENDS = [
     (framework, device, dtype)
     for framework in FOUND.values()
     for device in framework.devices
@@ -132,7 +132,7 @@ def test_a_framework_that_is_installed_and_broken_is_left_out_with_a_warning(mon
         check_agreement(smooth, example(), frameworks=["strict"])
 
 
-@pytest.mark.parametrize(("framework", "device", "dtype"), PLACES, ids=str)
+@pytest.mark.parametrize(("framework", "device", "dtype"), BACKENDS, ids=str)
 def test_arrays_come_back_as_they_went(framework, device, dtype):
     numbers = np.asarray([[0.5, -1.25, 3.0]])
     with framework.precision(dtype):
@@ -198,7 +198,7 @@ def test_a_dtype_that_only_some_have_leaves_the_others_out():
 
 def test_a_right_loss_agrees_everywhere():
     rows = check_agreement(al.DiceLoss(), example())
-    assert len(rows) == len(PLACES)
+    assert len(rows) == len(BACKENDS)
     assert all(row.ok for row in rows)
     assert all(row.gradient_error is not None and row.milliseconds > 0 for row in rows)
     assert_agreement(Wrapped(), example(), frameworks=["numpy", "strict"])

@@ -1,9 +1,15 @@
 """Cross entropy of the hardest pixels alone."""
 
-from tests.cases.recipe import Case, Data, make_case
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from array_losses.testing.cases.recipe import Case, Data, make_case
+
+__all__ = ["hardest_pixels"]
 
 
-def hardest_pixels():
+def hardest_pixels() -> Iterator[Case]:
     """Cross entropy of the hardest pixels alone."""
     name = "cross_entropy"
     kept = {

@@ -1,4 +1,4 @@
-"""Which framework, device and dtype a check runs on: what was asked for, or all that is found."""
+"""The backends that a check runs on: those that were asked for, or all that are found."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from array_losses.testing.framework import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Place", "find_places"]
+__all__ = ["Backend", "find_backends"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Backend:
     """A framework, one of its devices and one of its dtypes."""
 
     framework: Framework
@@ -32,14 +32,14 @@ class Place:
         return f"{self.framework.name} {self.device} {self.dtype}"
 
 
-def find_places(
+def find_backends(
     framework_names: Sequence[str] | None = None,
     devices: Sequence[str] | None = None,
     dtypes: Sequence[str] | None = None,
-) -> list[Place]:
-    """Return every place that was asked for, or raise an UnavailableError about the first missing.
+) -> list[Backend]:
+    """Return the backends that were asked for; the first that is missing is an UnavailableError.
 
-    None stands for all that is found. A framework that is named must have every device and every
+    None stands for all that are found. A framework that is named must have every device and every
     dtype that is named; a device or dtype that is named must be found somewhere.
     """
     if framework_names is None:
@@ -53,7 +53,7 @@ def find_places(
         for name in wanted or ():
             _check_there(option, name, known, candidates, by_name=framework_names is not None)
     found = [
-        Place(framework, device, dtype)
+        Backend(framework, device, dtype)
         for framework in candidates
         for device in framework.devices
         for dtype in framework.dtypes

@@ -1,11 +1,16 @@
 """Weighted sums, also of losses that share no option."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from zlib import crc32
 
-from tests.cases.recipe import CLASSES, Case, Data
+from array_losses.testing.cases.recipe import CLASSES, Case, Data
+
+__all__ = ["sums"]
 
 
-def sums():
+def sums() -> Iterator[Case]:
     """Weighted sums, also of losses that share no option."""
     several = {
         "dice-ce": ((1.0, "dice", {}), (1.0, "cross_entropy", {})),

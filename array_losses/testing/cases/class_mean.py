@@ -1,16 +1,29 @@
 """Losses with one number a class: pooling, absent classes, reductions; MCC, generalised Dice."""
 
-from tests.cases.recipe import LOVASZ_LOSSES
-from tests.cases.recipe import make_case as _case
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from array_losses.testing.cases.recipe import LOVASZ_LOSSES, Case, make_case
+
+__all__ = ["class_losses"]
 
 
-def class_losses():
+def class_losses() -> Iterator[Case]:
     """Pooling, absent classes and reductions of the losses with one number a class."""
+    yield from _pools()
+    yield from _pools_of_classes()
+    yield from _pooled_losses()
+    yield from _absent_classes()
+
+
+def _pools() -> Iterator[Case]:
+    """Sums over the batch or over images; absent classes; the divisor of the mean."""
     for name in ("dice", *LOVASZ_LOSSES):
         for pool in ("batch", "image"):
             for absent in ("skip", "keep", "zero"):
                 for reduction in ("mean", "sum", "none") if name == "dice" else ("mean",):
-                    yield _case(
+                    yield make_case(
                         f"{name}-{pool}-{absent}-{reduction}",
                         name,
                         {
@@ -26,7 +39,7 @@ def class_losses():
                     )
     for name in ("dice", *LOVASZ_LOSSES):
         for pool in ("batch", "image"):
-            yield _case(
+            yield make_case(
                 f"{name}-{pool}-normalize-classes",
                 name,
                 {
@@ -40,9 +53,13 @@ def class_losses():
                 spatial=(2, 3),
                 absent=(3,),
             )
+
+
+def _pools_of_classes() -> Iterator[Case]:
+    """Sums over the classes too."""
     for pool in ("batch+class", "image+class"):
         for reduction in ("mean", "sum", "none"):
-            yield _case(
+            yield make_case(
                 f"dice-{pool}-{reduction}",
                 "dice",
                 {
@@ -57,7 +74,7 @@ def class_losses():
                 weights="float",
             )
         for absent in ("skip", "keep", "zero"):
-            yield _case(
+            yield make_case(
                 f"dice-{pool}-{absent}",
                 "dice",
                 {
@@ -68,11 +85,15 @@ def class_losses():
                 },
                 absent_in_first=(1, 2),
             )
+
+
+def _pooled_losses() -> Iterator[Case]:
+    """MCC, and generalised Dice loss."""
     for name in ("generalized_dice", "mcc"):
         for pool in ("batch", "image"):
             for absent in ("skip", "keep"):
                 for reduction in ("mean", "sum", "none"):
-                    yield _case(
+                    yield make_case(
                         f"{name}-{pool}-{absent}-{reduction}",
                         name,
                         {
@@ -85,38 +106,42 @@ def class_losses():
                         absent=(3,),
                         absent_in_first=(1,),
                     )
-        yield _case(
+        yield make_case(
             f"{name}-product-soft",
             name,
             {"intersection": "product", "pool": "image", "include_background": False},
             target="soft",
             weights="float",
         )
-        yield _case(
+        yield make_case(
             f"{name}-one-class-everywhere",
             name,
             {"absent": "keep", "pool": "image", "activation": "sigmoid"},
             absent_in_first=(1, 2),
         )
-    yield _case("mcc-zero", "mcc", {"absent": "zero", "normalize": "classes"}, absent=(1, 2))
+    yield make_case("mcc-zero", "mcc", {"absent": "zero", "normalize": "classes"}, absent=(1, 2))
     for weighting in ("square", "simple", "uniform"):
         for absent in ("skip", "keep"):
-            yield _case(
+            yield make_case(
                 f"generalized_dice-{weighting}-{absent}",
                 "generalized_dice",
                 {"weighting": weighting, "absent": absent, "smooth": (0.0, 0.1)},
                 absent=(2,),
                 weights="float",
             )
-        yield _case(
+        yield make_case(
             f"generalized_dice-{weighting}-power-log",
             "generalized_dice",
             {"weighting": weighting, "power": 2, "form": "log", "pool": "image"},
             target="soft",
             weights="float",
         )
+
+
+def _absent_classes() -> Iterator[Case]:
+    """Classes that an image, or the batch, has not."""
     for name in ("jaccard", "tversky"):
-        yield _case(
+        yield make_case(
             f"{name}-image+class-soft",
             name,
             {"pool": "image+class", "activation": "sigmoid", "smooth": 1.0, "form": "log"},
@@ -124,7 +149,7 @@ def class_losses():
             weights="float",
         )
         for absent in ("skip", "keep", "zero"):
-            yield _case(
+            yield make_case(
                 f"{name}-image-{absent}",
                 name,
                 {"pool": "image", "absent": absent, "include_background": False},
@@ -133,14 +158,14 @@ def class_losses():
                 weights="float",
             )
     for name in ("dice", "lovasz_softmax"):
-        yield _case(
+        yield make_case(
             f"{name}-image-nothing-in-first",
             name,
             {"pool": "image", "include_background": False, "ignore_index": 255},
             absent_in_first=(1, 2),
             ignore=(255,),
         )
-        yield _case(
+        yield make_case(
             f"{name}-weight-of-present-class-is-0",
             name,
             {"class_weights": (0.0, 1.0, 1.0)},

@@ -1,10 +1,15 @@
 """The axes that every loss has: shapes, targets, weights, ignored pixels, class axes."""
 
-from tests.cases.recipe import CLASSES
-from tests.cases.recipe import make_case as _case
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from array_losses.testing.cases.recipe import CLASSES, Case, make_case
+
+__all__ = ["every_loss"]
 
 
-def every_loss():
+def every_loss() -> Iterator[Case]:
     """The axes that every loss has: shapes, targets, weights, ignored pixels, class axes."""
     for name in CLASSES:
         losses = {"softmax": {}, "sigmoid": {"activation": "sigmoid"}}
@@ -12,9 +17,9 @@ def every_loss():
             losses = {"hinge": {}}
         for label, options in losses.items():
             prefix = f"{name}-{label}"
-            yield _case(f"{prefix}-labels", name, options)
-            yield _case(f"{prefix}-soft", name, options, target="soft")
-            yield _case(
+            yield make_case(f"{prefix}-labels", name, options)
+            yield make_case(f"{prefix}-soft", name, options, target="soft")
+            yield make_case(
                 f"{prefix}-weights",
                 name,
                 {**options, "class_weights": (0.5, 2.0, 1.0), "ignore_index": 255},
@@ -22,7 +27,7 @@ def every_loss():
                 ignore=(255,),
                 weights="float",
             )
-            yield _case(
+            yield make_case(
                 f"{prefix}-multi-hot-ignored-elements",
                 name,
                 {**options, "ignore_index": -1, "include_background": False},
@@ -34,10 +39,10 @@ def every_loss():
         if name in ("jaccard", "tversky"):  # the rest they share with Dice
             continue
         plain = losses.get("softmax", {})
-        yield _case(f"{name}-sum", name, {**plain, "reduction": "sum"})
-        yield _case(f"{name}-none", name, {**plain, "reduction": "none"})
-        yield _case(f"{name}-no-spatial-axes", name, plain, spatial=(), batch=7)
-        yield _case(
+        yield make_case(f"{name}-sum", name, {**plain, "reduction": "sum"})
+        yield make_case(f"{name}-none", name, {**plain, "reduction": "none"})
+        yield make_case(f"{name}-no-spatial-axes", name, plain, spatial=(), batch=7)
+        yield make_case(
             f"{name}-1d-classes-last",
             name,
             {**plain, "class_axis": -1, "ignore_index": (-100, 255)},
@@ -45,7 +50,7 @@ def every_loss():
             class_axis=-1,
             ignore=(-100, 255),
         )
-        yield _case(
+        yield make_case(
             f"{name}-3d-classes-first",
             name,
             {**plain, "class_axis": 0},
@@ -54,7 +59,7 @@ def every_loss():
             target="one-hot",
             target_dtype="bool",
         )
-        yield _case(
+        yield make_case(
             f"{name}-classes-before-last",
             name,
             {**plain, "class_axis": -2},
@@ -62,9 +67,9 @@ def every_loss():
             target="soft",
             weights="float",
         )
-        yield _case(f"{name}-absent-class", name, plain, absent=(1,))
+        yield make_case(f"{name}-absent-class", name, plain, absent=(1,))
         one = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
-        yield _case(
+        yield make_case(
             f"{name}-mask",
             name,
             {**one, "ignore_index": 255},
@@ -72,22 +77,22 @@ def every_loss():
             target_dtype="uint8",
             ignore=(255,),
         )
-        yield _case(f"{name}-bool-mask", name, one, classes=1, target_dtype="bool")
-        yield _case(f"{name}-empty-mask", name, one, classes=1, absent=(1,))
-        yield _case(f"{name}-one-class-soft", name, one, classes=1, target="soft")
-        yield _case(f"{name}-one-pixel", name, plain, batch=1, spatial=(1, 1))
-        yield _case(
+        yield make_case(f"{name}-bool-mask", name, one, classes=1, target_dtype="bool")
+        yield make_case(f"{name}-empty-mask", name, one, classes=1, absent=(1,))
+        yield make_case(f"{name}-one-class-soft", name, one, classes=1, target="soft")
+        yield make_case(f"{name}-one-pixel", name, plain, batch=1, spatial=(1, 1))
+        yield make_case(
             f"{name}-all-ignored",
             name,
             {**plain, "ignore_index": 9},
             ignore=(9,),
             ignored=2.0,
         )
-        yield _case(f"{name}-empty-batch", name, plain, batch=0)
-        yield _case(f"{name}-no-pixels", name, plain, spatial=(0, 3))
+        yield make_case(f"{name}-empty-batch", name, plain, batch=0)
+        yield make_case(f"{name}-no-pixels", name, plain, spatial=(0, 3))
         if name != "lovasz_hinge":
             given = {"activation": None}
-            yield _case(f"{name}-probabilities", name, given, probabilities=True)
-            yield _case(
+            yield make_case(f"{name}-probabilities", name, given, probabilities=True)
+            yield make_case(
                 f"{name}-one-class-probabilities", name, given, classes=1, probabilities=True
             )

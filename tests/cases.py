@@ -1,18 +1,12 @@
-"""The case table: what every loss is computed on, the same for every test and every backend.
-
-A file a family; `recipe` says what a case is.
-"""
+"""What the tests add to the case table of array_losses.testing: the oracle, and fewer cases."""
 
 from dataclasses import fields
+from functools import cache
 
-from tests.cases.boundary import boundary_losses
-from tests.cases.class_mean import class_losses
-from tests.cases.every_loss import every_loss
-from tests.cases.hardest import hardest_pixels
-from tests.cases.lovasz import binned_losses
-from tests.cases.overlap import overlap_losses
-from tests.cases.pixel import pixel_losses
-from tests.cases.recipe import (
+import numpy as np
+
+from array_losses.testing.cases import all_cases
+from array_losses.testing.cases.recipe import (
     ALL_CLASSES,
     CLASSES,
     COMPOSED,
@@ -23,10 +17,8 @@ from tests.cases.recipe import (
     POOLING_LOSSES,
     Case,
     Data,
-    reference_of,
 )
-from tests.cases.sums import sums
-from tests.cases.unified_focal import unified_focal
+from tests import oracle
 
 __all__ = [
     "ALL_CLASSES",
@@ -43,20 +35,22 @@ __all__ = [
     "SCALAR_CASES",
     "Case",
     "Data",
+    "oracle_value",
     "reference_of",
 ]
 
-CASES = [
-    *every_loss(),
-    *pixel_losses(),
-    *hardest_pixels(),
-    *class_losses(),
-    *overlap_losses(),
-    *unified_focal(),
-    *boundary_losses(),
-    *binned_losses(),
-    *sums(),
-]
+CASES = all_cases()
+
+
+def oracle_value(case, logits, target, weights):
+    """The oracle's value."""
+    return np.asarray(oracle.weighted_sum(case.terms, logits, target, weights), dtype=np.float64)
+
+
+@cache
+def reference_of(case, dtype):
+    """The oracle's value on the inputs rounded to `dtype`, once for all backends."""
+    return oracle_value(case, *case.data.build(dtype))
 
 
 def _features(case):

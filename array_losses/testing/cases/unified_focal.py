@@ -1,18 +1,23 @@
 """Unified focal, a sum of two losses by itself, on what the others are computed on."""
 
-from tests.cases.recipe import Case, Data
-from tests.cases.recipe import make_case as _case
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from array_losses.testing.cases.recipe import Case, Data, make_case
+
+__all__ = ["unified_focal"]
 
 
-def unified_focal():
+def unified_focal() -> Iterator[Case]:
     """The losses that are sums of two, on what the others are computed on."""
     for activation in ("softmax", "sigmoid"):
         for symmetry in ("asymmetric", "symmetric"):
             options = {"activation": activation, "symmetry": symmetry}
             prefix = f"unified_focal-{activation}-{symmetry}"
-            yield _case(f"{prefix}-labels", "unified_focal", options)
-            yield _case(f"{prefix}-soft", "unified_focal", options, target="soft")
-            yield _case(
+            yield make_case(f"{prefix}-labels", "unified_focal", options)
+            yield make_case(f"{prefix}-soft", "unified_focal", options, target="soft")
+            yield make_case(
                 f"{prefix}-weights",
                 "unified_focal",
                 {
@@ -27,7 +32,7 @@ def unified_focal():
                 ignore=(255,),
                 weights="float",
             )
-            yield _case(
+            yield make_case(
                 f"{prefix}-multi-hot",
                 "unified_focal",
                 {
@@ -44,17 +49,17 @@ def unified_focal():
                 class_axis=-1,
             )
     for balance in (0.0, 1.0):
-        yield _case(f"unified_focal-balance-{balance}", "unified_focal", {"balance": balance})
-    yield _case("unified_focal-gamma-0", "unified_focal", {"gamma": 0.0, "absent": "zero"})
-    yield _case("unified_focal-mask", "unified_focal", {"activation": "sigmoid"}, classes=1)
-    yield _case(
+        yield make_case(f"unified_focal-balance-{balance}", "unified_focal", {"balance": balance})
+    yield make_case("unified_focal-gamma-0", "unified_focal", {"gamma": 0.0, "absent": "zero"})
+    yield make_case("unified_focal-mask", "unified_focal", {"activation": "sigmoid"}, classes=1)
+    yield make_case(
         "unified_focal-one-class-probabilities",
         "unified_focal",
         {"activation": None},
         classes=1,
         probabilities=True,
     )
-    yield _case(
+    yield make_case(
         "unified_focal-all-ignored", "unified_focal", {"ignore_index": 9}, ignore=(9,), ignored=2.0
     )
     yield Case(
