@@ -371,7 +371,7 @@ def test_oddity_of_the_multilabel_hinge():
     arrays = arrays_of(Data(19), "multilabel", (4, 5))
     theirs = agreed(*both("LovaszLoss", arrays, single=True, mode="multilabel"))
     mine = al.LovaszHingeLoss()(arrays[0], arrays[1].astype(int))
-    check_row("smp", '`LovaszLoss("multilabel")`, against one loss a class', theirs, mine)
+    check_row("smp", '`LovaszLoss("multilabel")`, against one loss per class', theirs, mine)
 
 
 def test_departure_of_the_default_smoothing():
