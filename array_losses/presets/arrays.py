@@ -28,16 +28,18 @@ __all__ = [
     "at_labels",
     "equal",
     "hard_if_it_is",
+    "inverse_or_0",
     "is_class",
     "number_or_numbers",
     "numbers",
     "one_hot",
     "one_hot_checked",
+    "zero_at",
 ]
 
 
 def numbers(values: Any) -> tuple[float, ...] | None:
-    """Return an option that holds one number a class, a sequence or an array, as a tuple."""
+    """Return an option with one number per class, a sequence or an array, as a tuple."""
     if values is None:
         return None
     if is_array_api_obj(values):
@@ -47,7 +49,7 @@ def numbers(values: Any) -> tuple[float, ...] | None:
 
 
 def number_or_numbers(value: Any) -> float | tuple[float, ...] | None:
-    """Return an option that is a number, or holds one a class."""
+    """Return an option that is a number, or one number per class."""
     if value is None or isinstance(value, float | int):
         return value
     if isinstance(value, Sequence):
@@ -64,9 +66,9 @@ def as_labels(xp: Namespace, target: Array) -> Array:
 
 
 def as_hard(xp: Namespace, target: Array, ignore_index: int | None = None) -> Array:
-    """Return a target of 0, 1 and `ignore_index` as integers, where no soft one can be served.
+    """Return a floating target of 0, 1 and `ignore_index` as integers: a soft one is refused.
 
-    What lies between becomes 2, which our losses refuse.
+    Any other value becomes 2, which is an error in our losses.
     """
     if not is_real_floating(xp, target.dtype):
         return target
@@ -77,7 +79,7 @@ def as_hard(xp: Namespace, target: Array, ignore_index: int | None = None) -> Ar
 def hard_if_it_is(xp: Namespace, target: Array, ignore_index: int | None = None) -> Array:
     """Return a floating target as integers if it holds nothing but 0, 1 and `ignore_index`.
 
-    Where its values can be looked at: one outcome is quicker than two with their shares.
+    Only where its values can be inspected: a hard target is quicker than a soft one.
     """
     if not is_real_floating(xp, target.dtype) or not frameworks.may_look(target):
         return target
@@ -102,7 +104,7 @@ def as_floating(xp: Namespace, x: Any, like: Array) -> Array:
 
 
 def one_hot(xp: Namespace, labels: Array, num_classes: int, dtype: DType, axis: int = 1) -> Array:
-    """Return labels as one 0 or 1 a class on `axis`; none is 1 for a label that is no class."""
+    """Return labels one-hot along `axis`; all are 0 for a label outside the classes."""
     if is_bool(xp, labels.dtype):
         labels = xp.astype(labels, xp.uint8)
     axis %= labels.ndim + 1
@@ -113,7 +115,7 @@ def one_hot(xp: Namespace, labels: Array, num_classes: int, dtype: DType, axis: 
 
 
 def along_axis(xp: Namespace, values: Any, like: Array, axis: int = 1) -> Array:
-    """Return numbers, one a class, or one for all, as an array that broadcasts over `like`."""
+    """Return one number per class, or one for all, as an array that broadcasts over `like`."""
     values = as_floating(xp, values, like)
     if values.ndim == 0:
         return values
@@ -133,13 +135,23 @@ def equal(xp: Namespace, target: Array, value: float | None) -> Array | None:
     return ignored(xp, as_integers(xp, target), (int(value),))
 
 
+def zero_at(xp: Namespace, hidden: Array | None, x: Array) -> Array:
+    """Return `x` with 0 where something is hidden."""
+    return x if hidden is None else xp.where(hidden, xp.zeros_like(x), x)
+
+
+def inverse_or_0(xp: Namespace, count: Array) -> Array:
+    """Return 1 / `count`, and 0 where it is 0."""
+    return xp.where(count == 0.0, 0.0, 1.0 / xp.where(count == 0.0, 1.0, count))
+
+
 def at_labels(xp: Namespace, x: Array, labels: Array, num_classes: int) -> Array:
-    """Return a map (images, ...) as (images, classes, ...), 0 but at the labelled class."""
+    """Return a map (images, ...) as (images, classes, ...), 0 except at the labelled class."""
     return x[:, None, ...] * one_hot(xp, labels, num_classes, x.dtype)
 
 
 def is_class(xp: Namespace, labels: Array, number: int, num_classes: int) -> Array:
-    """Return where a label is a class, as 0 and 1; a label that is no class is 2, at class 0."""
+    """Return 1 where a label is this class, else 0; and 2, at class 0, for one outside them all."""
     there = xp.astype(labels == number, xp.uint8)
     if number > 0:
         return there
@@ -148,9 +160,9 @@ def is_class(xp: Namespace, labels: Array, number: int, num_classes: int) -> Arr
 
 
 def one_hot_checked(xp: Namespace, labels: Array, num_classes: int) -> Array:
-    """Return labels as a one-hot target, in which a label that is no class shows as an error.
+    """Return labels as a one-hot target, with 2 at class 0 for a label outside the classes.
 
-    It becomes 2, at class 0: a value that our losses refuse.
+    Our losses refuse a 2, so such a label is an error.
     """
     bad = outside(xp, as_integers(xp, labels), num_classes - 1)
     target = one_hot(xp, labels, num_classes, index_dtype(xp, device(labels)))

@@ -1,6 +1,6 @@
-"""Losses of single elements: every element of the logits as a pixel of one image and one class.
+"""Binary losses of single elements: each element of the logits is a pixel of one image and class.
 
-So every element may have a weight of its own, and be ignored whether the target is hard or soft.
+So each element may have its own weight, and may be ignored, whether the target is hard or soft.
 """
 
 from __future__ import annotations
@@ -26,23 +26,22 @@ def elementwise(
     pos_weight: Any = None,
     hidden: Array | None = None,
 ) -> Translation:
-    """Return the translation of a binary loss that weighs and ignores single elements.
+    """Return the translation of a binary loss whose elements have their own weights.
 
     Parameters
     ----------
     criterion : Criterion
-        With the activation "sigmoid" or None, no `ignore_index` and no numbers a class.
+        With the activation "sigmoid" or None, without `ignore_index` and options per class.
     logits, target : array
-        Of one shape, to which the weights are broadcast. With `pos_weight` the criterion must not
-        make a joint outcome of a soft target.
+        Of one shape, to which the weights are broadcast. With `pos_weight` the criterion must
+        take a soft target as a mixture of a positive and a negative.
     weight, pos_weight : number or array, optional
         Factors of the element, and of its positive term.
     hidden : bool array, optional
         Elements that do not count, whatever the target holds there.
     """
     shape = logits.shape
-    if hidden is not None:
-        target = xp.where(hidden, xp.zeros_like(target), target)
+    target = arrays.zero_at(xp, hidden, target)
     if pos_weight is None:
         target = arrays.hard_if_it_is(xp, target)
     else:

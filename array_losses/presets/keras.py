@@ -11,8 +11,9 @@ from array_losses.core.namespace import Array, Namespace, namespace_of, number_o
 from array_losses.losses import base
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
+from array_losses.presets.checks import same_shape
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import Preset, Said, Translation
+from array_losses.presets.translation import Call, Preset, Translation
 
 __all__ = [
     "BinaryCrossentropy",
@@ -33,7 +34,7 @@ _EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class _Loss(Preset):
-    """What all share: the reduction. `name` and `dtype` have no effect."""
+    """All of Keras's losses: the reduction. `name` and `dtype` have no effect."""
 
     def __post_init__(self) -> None:
         """Check the reduction, and make lists tuples."""
@@ -64,7 +65,7 @@ class _Loss(Preset):
 
 
 def _as_ranked(y_true: Array, y_pred: Array) -> Array:
-    """Return the target without a last axis of 1 that the prediction has not, or with it."""
+    """Return the target with or without a last axis of length 1, as the prediction has it."""
     if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
         return y_true[..., 0]
     if y_pred.ndim == y_true.ndim + 1 and y_pred.shape[-1] == 1:
@@ -75,7 +76,7 @@ def _as_ranked(y_true: Array, y_pred: Array) -> Array:
 def _weights(
     xp: Namespace, weight: Any, losses: tuple[int, ...], like: Array
 ) -> tuple[Array | None, float]:
-    """Return the sample weights in the shape of the losses, and how often each is taken there."""
+    """Return the sample weights in the shape of the losses, and how often each is repeated."""
     if weight is None:
         return None, 1.0
     weight = arrays.as_floating(xp, weight, like)
@@ -94,20 +95,15 @@ def _weights(
 
 @dataclass(frozen=True)
 class _Overlap(_Loss):
-    """What Dice and Tversky losses share: sums over some axes, all of them by default."""
+    """The overlap losses: sums over some axes, all of them by default."""
 
     def of(
         self, loss: Criterion, y_true: Array, y_pred: Array, sample_weight: Array | None
-    ) -> Said:
-        """Return one of our losses: the axes that stay are images."""
+    ) -> Call:
+        """Return one of our losses, with the axes that are not summed over as images."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         y_true = _as_ranked(y_true, y_pred)
-        if tuple(y_true.shape) != tuple(y_pred.shape):
-            msg = (
-                f"`y_true` must have the shape of `y_pred`, {tuple(y_pred.shape)}, got "
-                f"{tuple(y_true.shape)}."
-            )
-            raise ValueError(msg)
+        same_shape(y_true=y_true, y_pred=y_pred)
         axis, shape = self.options()["axis"], y_pred.shape
         summed = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
         summed = tuple(one % len(shape) for one in summed)
@@ -120,7 +116,7 @@ class _Overlap(_Loss):
         def arranged(x: Array) -> Array:
             return xp.reshape(xp.permute_dims(x, order), (math.prod(images), 1, -1))
 
-        said = Translation(
+        call = Translation(
             loss,
             arranged(y_pred),
             arranged(arrays.as_floating(xp, y_true, y_pred)),
@@ -128,11 +124,11 @@ class _Overlap(_Loss):
             back=lambda grad: xp.permute_dims(xp.reshape(grad, moved), back),
         )
         if sample_weight is None:
-            return said
-        return said.scaled(self._factor(xp, arrays.as_floating(xp, sample_weight, y_pred)))
+            return call
+        return call.scaled(self._factor(xp, arrays.as_floating(xp, sample_weight, y_pred)))
 
     def _factor(self, xp: Namespace, weight: Array) -> Array:
-        """Return by what sample weights multiply the one loss of all axes."""
+        """Return the factor that sample weights make of the one loss of all axes."""
         if self.options()["axis"] is not None or (self.ours == "none" and weight.ndim > 0):
             msg = (
                 "`sample_weight` must be None where there are several losses, with an `axis` or "
@@ -145,7 +141,7 @@ class _Overlap(_Loss):
         return xp.sum(weight) if self.ours == "sum" else xp.mean(weight)
 
     def shared(self) -> dict[str, Any]:
-        """Return the options that ours have in common."""
+        """Return the options that our losses have in common."""
         everything = self.options()["axis"] is None
         return {
             "activation": None,
@@ -182,7 +178,7 @@ class Dice(_Overlap):
     are a factor of it, their mean or their sum; otherwise they are an error.
 
     Odd in Keras, and the same here: by default all classes share one sum, so that a large one
-    decides alone, and of empty prediction and target the loss is 1. ``array_losses.DiceLoss(
+    dominates, and with empty prediction and target the loss is 1. ``array_losses.DiceLoss(
     class_axis=-1, activation=None)`` averages over classes. Different here: float64 stays float64,
     where Keras converts to float32 by default.
 
@@ -201,8 +197,8 @@ class Dice(_Overlap):
     axis: Axis = None
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         return self.of(al.DiceLoss(**self.shared()), y_true, y_pred, sample_weight)
 
 
@@ -243,15 +239,15 @@ class Tversky(_Overlap):
     axis: Axis = None
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         loss = al.TverskyLoss(fp_weight=self.beta, fn_weight=self.alpha, **self.shared())
         return self.of(loss, y_true, y_pred, sample_weight)
 
 
 @dataclass(frozen=True)
 class _Categorical(_Loss):
-    """What the losses of exclusive classes share: how they see predictions and weights."""
+    """The multiclass losses: how they take predictions and weights."""
 
     def of(
         self,
@@ -261,7 +257,7 @@ class _Categorical(_Loss):
         sample_weight: Array | None,
         ignored: int | None = None,
         **options: Any,
-    ) -> Said:
+    ) -> Call:
         """Return one of our losses of logits, or of the logarithms of probabilities."""
         xp = namespace_of(y_true=target, y_pred=y_pred)
         axis = self.options()["axis"] % y_pred.ndim
@@ -282,27 +278,26 @@ class _Categorical(_Loss):
             # A softmax of logarithms divides by the sum of the probabilities, as Keras does.
             p = xp.clip(y_pred, min=_EPSILON)
             logits = xp.log(p)
-        said = Translation(criterion, logits, target, weights)
+        call = Translation(criterion, logits, target, weights)
         if ignored is not None and not valid and self.ours == "mean":
-            said = said.scaled(self._share(xp, target, ignored, y_pred))
+            call = call.scaled(self._pixels_per_counted(xp, target, ignored, y_pred))
         if ignored is None and by_weight:
-            said = said.scaled(repeats)  # Keras divides by the sum before it broadcasts
+            call = call.scaled(repeats)  # Keras divides by the sum before it broadcasts
         if p is None:
-            return said
-        return said.before(lambda grad: xp.where(p == y_pred, grad / p, 0.0))
+            return call
+        return call.before(lambda grad: xp.where(p == y_pred, grad / p, 0.0))
 
     @staticmethod
-    def _share(xp: Namespace, target: Array, ignored: int, like: Array) -> Array:
-        """Return the number of pixels over that of those which are not ignored."""
+    def _pixels_per_counted(xp: Namespace, target: Array, ignored: int, like: Array) -> Array:
+        """Return the number of pixels divided by the number of those that count."""
         hidden = arrays.equal(xp, target, ignored)
         if hidden is None:
             return arrays.as_floating(xp, 1.0, like)
-        counted = xp.mean(arrays.as_floating(xp, ~hidden, like))
-        return xp.where(counted == 0.0, 0.0, 1.0 / xp.where(counted == 0.0, 1.0, counted))
+        return arrays.inverse_or_0(xp, xp.mean(arrays.as_floating(xp, ~hidden, like)))
 
 
 def _smoothed(xp: Namespace, y_true: Array, y_pred: Array, smoothing: float, among: int) -> Array:
-    """Return the target with a share spread evenly; Keras counts the last axis, not `axis`."""
+    """Return the smoothed target; Keras counts the classes on the last axis, not on `axis`."""
     if not smoothing:
         return y_true
     y_true = arrays.as_floating(xp, y_true, y_pred)
@@ -347,8 +342,8 @@ class CategoricalCrossentropy(_Categorical):
     name: str | None = "categorical_crossentropy"
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         target = _smoothed(xp, y_true, y_pred, self.label_smoothing, y_pred.shape[-1])
         return self.of(al.CrossEntropyLoss, target, y_pred, sample_weight)
@@ -361,7 +356,7 @@ class CategoricalFocalCrossentropy(_Categorical):
     Parameters
     ----------
     alpha : number, sequence or 1-D array, default 0.25
-        A factor of all classes, or one a class.
+        A factor of all classes, or one per class.
     gamma : number >= 0, default 2
     from_logits, label_smoothing, axis, reduction, name, dtype
         As for `CategoricalCrossentropy`.
@@ -402,8 +397,8 @@ class CategoricalFocalCrossentropy(_Categorical):
         super().__post_init__()
         self.keep(alpha=arrays.number_or_numbers(self.alpha))
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         target = _smoothed(xp, y_true, y_pred, self.label_smoothing, y_pred.shape[-1])
         options = {"alpha": self.alpha, "gamma": self.gamma}
@@ -455,8 +450,8 @@ class SparseCategoricalCrossentropy(_Categorical):
     name: str | None = "sparse_categorical_crossentropy"
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         if y_true.ndim == y_pred.ndim:
             y_true = xp.squeeze(y_true, axis=self.axis)
@@ -466,11 +461,11 @@ class SparseCategoricalCrossentropy(_Categorical):
 
 @dataclass(frozen=True)
 class _Binary(_Loss):
-    """What the losses of single elements share: a mean over an axis, and then the reduction."""
+    """The binary losses: a mean over an axis first, and then the reduction."""
 
     def of(
         self, loss: Any, y_true: Array, y_pred: Array, sample_weight: Array | None, **options: Any
-    ) -> Said:
+    ) -> Call:
         """Return one of our losses of single elements."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         y_true = _as_ranked(y_true, y_pred)
@@ -490,13 +485,13 @@ class _Binary(_Loss):
             reduction=self.ours,
             **options,
         )
-        said = elementwise(xp, criterion, logits, y_true, weight=weights)
-        said = said.before(lambda grad: xp.where(inside, grad, 0.0))
+        call = elementwise(xp, criterion, logits, y_true, weight=weights)
+        call = call.before(lambda grad: xp.where(inside, grad, 0.0))
         if self.ours == "sum":
-            return said.scaled(1.0 / y_pred.shape[axis])
+            return call.scaled(1.0 / y_pred.shape[axis])
         if self.ours == "mean":
-            return said.scaled(repeats) if by_weight else said
-        return said.reshaped(lambda x: xp.mean(x, axis=axis))
+            return call.scaled(repeats) if by_weight else call
+        return call.reshaped(lambda x: xp.mean(x, axis=axis))
 
 
 @dataclass(frozen=True)
@@ -537,8 +532,8 @@ class BinaryCrossentropy(_Binary):
     name: str | None = "binary_crossentropy"
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
         return self.of(al.CrossEntropyLoss, target, y_pred, sample_weight)
@@ -589,8 +584,8 @@ class BinaryFocalCrossentropy(_Binary):
     name: str | None = "binary_focal_crossentropy"
     dtype: Any = None
 
-    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
         target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
         return self.of(

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import array_losses as al
 from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
 from array_losses.losses.base import Criterion, Reduction
 from array_losses.presets import arrays
+from array_losses.presets.checks import one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import Preset, Said, Translation, preset_function
+from array_losses.presets.translation import (
+    Call,
+    Preset,
+    PresetFunction,
+    Translation,
+    preset_function,
+)
 
 __all__ = [
     "BinaryFocalLossWithLogits",
@@ -39,7 +46,7 @@ def dice_loss(
     eps: float = 1e-8,
     weight: Weight = None,
     ignore_index: int | None = -100,
-) -> Said:
+) -> Call:
     """Dice loss, as ``kornia.losses.dice_loss``.
 
     Parameters
@@ -53,7 +60,7 @@ def dice_loss(
     eps : number >= 0, default 1e-8
         Added to the denominator.
     weight : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
     ignore_index : int or None, default -100
 
     Returns
@@ -68,7 +75,7 @@ def dice_loss(
     Notes
     -----
     Odd in kornia, and the same here: the default "micro" is 1 minus the mean probability of the
-    true class, which a large class decides alone; `array_losses.DiceLoss` averages over classes. An
+    true class, in which a large class dominates; `array_losses.DiceLoss` averages over classes. An
     image without a pixel that counts has the loss 1 and no gradient; ours leaves it out.
 
     Examples
@@ -82,9 +89,7 @@ def dice_loss(
     0.5
     """
     xp = namespace_of(pred=pred, target=target)
-    if average not in {"micro", "macro"}:
-        msg = f'`average` must be "micro" or "macro", got {average!r}.'
-        raise ValueError(msg)
+    one_of("average", average, "micro", "macro")
     micro = average == "micro"
     criterion = al.DiceLoss(
         class_weights=arrays.numbers(weight),
@@ -106,7 +111,7 @@ def tversky_loss(
     beta: float,
     eps: float = 1e-8,
     ignore_index: int | None = -100,
-) -> Said:
+) -> Call:
     """Tversky loss, as ``kornia.losses.tversky_loss``.
 
     Parameters
@@ -176,8 +181,8 @@ def _empty_images_lose(
     if counted is None:
         return Translation(criterion, pred, target)
     images = xp.any(xp.reshape(counted, (target.shape[0], -1)), axis=1)
-    share = xp.mean(arrays.as_floating(xp, images, pred))
-    return Translation(criterion, pred, target, scale=share, offset=1.0 - share)
+    fraction = xp.mean(arrays.as_floating(xp, images, pred))
+    return Translation(criterion, pred, target, scale=fraction, offset=1.0 - fraction)
 
 
 @preset_function
@@ -189,7 +194,7 @@ def focal_loss(
     reduction: Reduction = "none",
     weight: Weight = None,
     ignore_index: int | None = -100,
-) -> Said:
+) -> Call:
     """Softmax focal loss, as ``kornia.losses.focal_loss``.
 
     Parameters
@@ -204,7 +209,7 @@ def focal_loss(
     reduction : {"none", "mean", "sum"}
         "none" gives an array of the shape of `pred`, 0 but at the labelled class.
     weight : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
     ignore_index : int or None, default -100
 
     Returns
@@ -257,7 +262,7 @@ def binary_focal_loss_with_logits(
     pos_weight: Weight = None,
     weight: Weight = None,
     ignore_index: int | None = -100,
-) -> Said:
+) -> Call:
     """Sigmoid focal loss, as ``kornia.losses.binary_focal_loss_with_logits``.
 
     Parameters
@@ -272,7 +277,7 @@ def binary_focal_loss_with_logits(
     reduction : {"none", "mean", "sum"}
         "none" gives an array of the shape of `pred`.
     pos_weight, weight : sequence or 1-D array, optional
-        One number a class: factors of the positive term, and of the loss.
+        One number per class: factors of the positive term, and of the loss.
     ignore_index : int or None, default -100
 
     Returns
@@ -313,7 +318,7 @@ def binary_focal_loss_with_logits(
 
 
 @preset_function
-def lovasz_softmax_loss(pred: Array, target: Array, weight: Weight = None) -> Said:
+def lovasz_softmax_loss(pred: Array, target: Array, weight: Weight = None) -> Call:
     """Lovász-Softmax loss, as ``kornia.losses.lovasz_softmax_loss``.
 
     Parameters
@@ -323,7 +328,7 @@ def lovasz_softmax_loss(pred: Array, target: Array, weight: Weight = None) -> Sa
     target : array, integer
         Labels (B, ...).
     weight : sequence or 1-D array, optional
-        One factor a class; not in the divisor of the mean.
+        One factor per class; not in the divisor of the mean.
 
     Returns
     -------
@@ -355,7 +360,7 @@ def lovasz_softmax_loss(pred: Array, target: Array, weight: Weight = None) -> Sa
 
 
 @preset_function
-def lovasz_hinge_loss(pred: Array, target: Array) -> Said:
+def lovasz_hinge_loss(pred: Array, target: Array) -> Call:
     """Lovász hinge, as ``kornia.losses.lovasz_hinge_loss``.
 
     Parameters
@@ -391,17 +396,23 @@ def lovasz_hinge_loss(pred: Array, target: Array) -> Said:
 
 
 @dataclass(frozen=True)
-class _Weighted(Preset):
-    """What keeps its class weights as numbers."""
+class _Loss(Preset):
+    """A loss class: it calls `function` with its options."""
+
+    function: ClassVar[PresetFunction[..., Call]]
 
     def __post_init__(self) -> None:
         """Keep the weights as numbers."""
         names = {"weight", "pos_weight"} & self.options().keys()
         self.keep(**{name: arrays.numbers(getattr(self, name)) for name in names})
 
+    def translate(self, pred: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return type(self).function.translate(pred, target, **self.options())
+
 
 @dataclass(frozen=True)
-class DiceLoss(_Weighted):
+class DiceLoss(_Loss):
     """Dice loss, as ``kornia.losses.DiceLoss``: called with (pred, target).
 
     Parameters
@@ -418,18 +429,15 @@ class DiceLoss(_Weighted):
     0.533333
     """
 
+    function = dice_loss
     average: Literal["micro", "macro"] = "micro"
     eps: float = 1e-8
     weight: Any = None
     ignore_index: int | None = -100
 
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return dice_loss.translate(pred, target, **self.options())
-
 
 @dataclass(frozen=True)
-class FocalLoss(_Weighted):
+class FocalLoss(_Loss):
     """Softmax focal loss, as ``kornia.losses.FocalLoss``: called with (pred, target).
 
     Parameters
@@ -446,19 +454,16 @@ class FocalLoss(_Weighted):
     0.51986
     """
 
+    function = focal_loss
     alpha: float | None
     gamma: float = 2.0
     reduction: Reduction = "none"
     weight: Any = None
     ignore_index: int | None = -100
 
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return focal_loss.translate(pred, target, **self.options())
-
 
 @dataclass(frozen=True)
-class BinaryFocalLossWithLogits(_Weighted):
+class BinaryFocalLossWithLogits(_Loss):
     """Sigmoid focal loss, as ``kornia.losses.BinaryFocalLossWithLogits``: (pred, target).
 
     Parameters
@@ -475,6 +480,7 @@ class BinaryFocalLossWithLogits(_Weighted):
     0.086643
     """
 
+    function = binary_focal_loss_with_logits
     alpha: float | None
     gamma: float = 2.0
     reduction: Reduction = "none"
@@ -482,13 +488,9 @@ class BinaryFocalLossWithLogits(_Weighted):
     weight: Any = None
     ignore_index: int | None = -100
 
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return binary_focal_loss_with_logits.translate(pred, target, **self.options())
-
 
 @dataclass(frozen=True)
-class TverskyLoss(Preset):
+class TverskyLoss(_Loss):
     """Tversky loss, as ``kornia.losses.TverskyLoss``: called with (pred, target).
 
     Parameters
@@ -505,18 +507,15 @@ class TverskyLoss(Preset):
     0.529915
     """
 
+    function = tversky_loss
     alpha: float
     beta: float
     eps: float = 1e-8
     ignore_index: int | None = -100
 
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return tversky_loss.translate(pred, target, **self.options())
-
 
 @dataclass(frozen=True)
-class LovaszSoftmaxLoss(_Weighted):
+class LovaszSoftmaxLoss(_Loss):
     """Lovász-Softmax loss, as ``kornia.losses.LovaszSoftmaxLoss``: called with (pred, target).
 
     Parameters
@@ -532,15 +531,12 @@ class LovaszSoftmaxLoss(_Weighted):
     0.5
     """
 
+    function = lovasz_softmax_loss
     weight: Any = None
-
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return lovasz_softmax_loss.translate(pred, target, self.weight)
 
 
 @dataclass(frozen=True)
-class LovaszHingeLoss(Preset):
+class LovaszHingeLoss(_Loss):
     """Lovász hinge, as ``kornia.losses.LovaszHingeLoss``: called with (pred, target).
 
     Examples
@@ -551,6 +547,8 @@ class LovaszHingeLoss(Preset):
     1.0
     """
 
-    def translate(self, pred: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    function = lovasz_hinge_loss
+
+    def translate(self, pred: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         return lovasz_hinge_loss.translate(pred, target)

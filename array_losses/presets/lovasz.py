@@ -8,7 +8,7 @@ from typing import Literal
 import array_losses as al
 from array_losses.core.namespace import Array, namespace_of, number_of
 from array_losses.presets import arrays
-from array_losses.presets.translation import Said, Translation, preset_function
+from array_losses.presets.translation import Call, Translation, preset_function
 
 __all__ = ["lovasz_hinge", "lovasz_softmax"]
 
@@ -20,7 +20,7 @@ def lovasz_softmax(
     classes: Literal["present", "all"] | Sequence[int] = "present",
     per_image: bool = False,
     ignore: int | None = None,
-) -> Said:
+) -> Call:
     """Lovász-Softmax loss of probabilities, as ``lovasz_softmax`` of the original code.
 
     Parameters
@@ -102,7 +102,7 @@ def lovasz_softmax(
 @preset_function
 def lovasz_hinge(
     logits: Array, labels: Array, per_image: bool = True, ignore: int | None = None
-) -> Said:
+) -> Call:
     """Lovász hinge of logits, as ``lovasz_hinge`` of the original code.
 
     Parameters

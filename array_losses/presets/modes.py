@@ -1,30 +1,74 @@
-"""The modes of smp and pytorch-toolbelt: "binary", "multiclass" and "multilabel"."""
+"""What smp and pytorch-toolbelt share: their modes, and the options of their overlap losses."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core.namespace import Array, is_real_floating, namespace_of, number_of
-from array_losses.losses.base import Activation, Criterion
+from array_losses.losses.base import Criterion, Loss
 from array_losses.presets import arrays
-from array_losses.presets.translation import Translation
+from array_losses.presets.checks import one_of
+from array_losses.presets.translation import Preset, Translation
 
-__all__ = ["Mode", "Reading", "activation_of", "check_eps", "check_mode", "read", "weights_of"]
+__all__ = ["Mode", "OverlapLoss", "Reading", "check_mode", "read"]
 
 Mode: TypeAlias = Literal["binary", "multiclass", "multilabel"]
 
 
 def check_mode(mode: str) -> None:
     """Raise a ValueError for an unknown mode."""
-    if mode not in {"binary", "multiclass", "multilabel"}:
-        msg = f'`mode` must be "binary", "multiclass" or "multilabel", got {mode!r}.'
-        raise ValueError(msg)
+    one_of("mode", mode, "binary", "multiclass", "multilabel")
 
 
-def check_eps(eps: float) -> None:
+@dataclass(frozen=True)
+class OverlapLoss(Preset):
+    """A Dice, Jaccard or Tversky loss: the first options, and its sums over the batch.
+
+    Subclasses have `eps` too, and may have `ignore_index` and `class_weights`.
+    """
+
+    mode: Mode
+    classes: Any = None
+    log_loss: bool = False
+    from_logits: bool = True
+    smooth: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the mode and `eps`, and keep what holds one number per class as numbers."""
+        options = self.options()
+        check_mode(self.mode)
+        _check_eps(options["eps"])
+        names = [name for name in ("classes", "class_weights") if name in options]
+        if self.mode == "binary" and any(options[name] is not None for name in names):
+            msg = f'{" and ".join(f"`{name}`" for name in names)} must be None with mode="binary".'
+            raise ValueError(msg)
+        self.keep(**{name: arrays.numbers(options[name]) for name in names})
+        if self.classes is not None:
+            self.keep(classes=tuple(int(one) for one in self.classes))
+
+    def of(
+        self, loss: type[Loss], y_pred: Array, y_true: Array, power: float = 1.0, **more: Any
+    ) -> Translation:
+        """Return one of our losses with the arrays that it takes; `more` are options of ours."""
+        options = self.options()
+        seen = read(self.mode, y_pred, y_true, options.get("ignore_index"))
+        probable = "softmax" if self.mode == "multiclass" else "sigmoid"
+        more |= {
+            "activation": probable if self.from_logits else None,
+            "absent": "zero",
+            "form": "log" if self.log_loss else "linear",
+            "class_weights": _kept(
+                self.classes, options.get("class_weights"), number_of(seen.logits.shape[1])
+            ),
+            "ignore_index": seen.ignore_index,
+        }
+        return seen.translation(loss(**more), power)
+
+
+def _check_eps(eps: float) -> None:
     """Raise a ValueError for an `eps` that would be felt: our losses need no such floor."""
     if not 0.0 <= eps <= 1e-3:
         msg = (
@@ -34,24 +78,16 @@ def check_eps(eps: float) -> None:
         raise ValueError(msg)
 
 
-def activation_of(mode: Mode, *, from_logits: bool) -> Activation:
-    """Return what makes probabilities of the prediction."""
-    if not from_logits:
-        return None
-    return "softmax" if mode == "multiclass" else "sigmoid"
-
-
-def weights_of(
-    classes: Sequence[int] | Array | None, class_weights: Sequence[float] | None, num_classes: int
+def _kept(
+    classes: Sequence[int] | None, class_weights: Sequence[float] | None, num_classes: int
 ) -> tuple[float, ...] | None:
     """Return the class weights of a loss that keeps some classes, counted from either end."""
     if classes is None:
         return None if class_weights is None else tuple(class_weights)
-    numbers = [int(one) for one in arrays.numbers(classes) or ()]
-    if any(not -num_classes <= one < num_classes for one in numbers):
-        msg = f"`classes` must be from {-num_classes} to {num_classes - 1}, got {numbers}."
+    if any(not -num_classes <= one < num_classes for one in classes):
+        msg = f"`classes` must be from {-num_classes} to {num_classes - 1}, got {[*classes]}."
         raise ValueError(msg)
-    kept = Counter(one % num_classes for one in numbers)
+    kept = Counter(one % num_classes for one in classes)
     weights = class_weights or (1.0,) * num_classes
     return tuple(kept[number] * one for number, one in enumerate(weights))
 
@@ -67,7 +103,7 @@ class Reading:
     back: Callable[[Array], Array]
 
     def translation(self, criterion: Criterion, power: float = 1.0) -> Translation:
-        """Return our loss with these arrays."""
+        """Return our loss and these arrays."""
         return Translation(
             criterion, self.logits, self.target, self.pixel_weights, power=power, back=self.back
         )
@@ -96,5 +132,5 @@ def read(mode: Mode, y_pred: Array, y_true: Array, ignore_index: int | None) -> 
     if mode == "multilabel":
         return Reading(logits, arrays.as_hard(xp, target, ignore_index), None, ignore_index, back)
     hidden = target == float(ignore_index)
-    target = xp.where(hidden, xp.zeros_like(target), target)
+    target = arrays.zero_at(xp, hidden, target)
     return Reading(logits, target, ~hidden[:, 0, :], None, back)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import array_losses as al
@@ -12,8 +12,9 @@ from array_losses.core.namespace import Array, Namespace, is_integer, namespace_
 from array_losses.core.options import for_classes
 from array_losses.losses.base import Activation
 from array_losses.presets import arrays, torch
+from array_losses.presets.checks import no_gradient, one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import ByClass, Preset, Said, Sum, Translation
+from array_losses.presets.translation import ByClass, Call, Preset, Sum, Translation
 
 __all__ = [
     "DiceCELoss",
@@ -29,7 +30,7 @@ Weight = float | Sequence[float] | Array | None
 
 @dataclass(frozen=True)
 class _Seen:
-    """The arrays of a call: the target without or with a class axis, and what does not count."""
+    """The arrays of a call: the target without or with a class axis, and which pixels count."""
 
     xp: Namespace
     target: Array
@@ -43,7 +44,7 @@ def _see(
     """Return the target as our losses take it.
 
     Labels carry `ignore_index`. In a target with a class axis it names a class, whose pixels do
-    not count for any class; or, if it is none, the pixels without a class do not count.
+    not count for any class; if it is not a class, pixels without a class do not count.
     """
     classes = number_of(input.shape[1])
     if target.ndim != input.ndim or target.shape[1] not in (1, classes):
@@ -56,9 +57,8 @@ def _see(
         if classes > 1:
             return _Seen(xp, arrays.as_labels(xp, target[:, 0, ...]), None, ignore_index)
         hidden = arrays.equal(xp, target, ignore_index)
-        if hidden is None:
-            return _Seen(xp, target, None, None)
-        return _Seen(xp, xp.where(hidden, xp.zeros_like(target), target), ~hidden[:, 0, ...], None)
+        weights = None if hidden is None else ~hidden[:, 0, ...]
+        return _Seen(xp, arrays.zero_at(xp, hidden, target), weights, None)
     if ignore_index is None:
         return _Seen(xp, target, None, None)
     given = arrays.as_floating(xp, target, input)
@@ -81,17 +81,9 @@ def _text(choice: Any) -> Any:
     return getattr(choice, "value", choice)
 
 
-def _unknown_slope(_: Array) -> Array:
-    msg = (
-        "`other_act` has no derivative that is known here: call the loss, and let PyTorch or JAX "
-        "differentiate it."
-    )
-    raise NotImplementedError(msg)
-
-
 @dataclass(frozen=True)
 class _OverlapLoss(Preset):
-    """What the overlap losses share: how they see input and target."""
+    """The overlap losses: how they take input and target."""
 
     include_background: bool = True
     to_onehot_y: bool = False
@@ -110,7 +102,7 @@ class _OverlapLoss(Preset):
         self.keep(reduction=_text(self.options()["reduction"]))
 
     def shared(self, classes: int) -> dict[str, Any]:
-        """Return the options that ours have in common."""
+        """Return the options that our losses have in common."""
         options = self.options()
         return {
             "include_background": self.include_background or classes == 1,
@@ -125,18 +117,18 @@ class _OverlapLoss(Preset):
     def with_arrays(self, criterion: Any, input: Array, seen: _Seen) -> Translation:
         """Return our loss with the arrays that it is to see, and maps of MONAI's shape."""
         xp, axes = seen.xp, input.ndim - 2
-        said = Translation(
+        call = Translation(
             replace(criterion, ignore_index=seen.ignore_index),
             input if self.other_act is None else self.other_act(input),
             seen.target,
             seen.pixel_weights,
         )
         if self.other_act is not None:
-            said = said.before(_unknown_slope)
+            call = call.before(no_gradient("other_act"))
         if criterion.reduction != "none":
-            return said
+            return call
         dropped = 0 if criterion.include_background else 1
-        return replace(said, reshape=lambda x: self.arranged(xp, x, dropped, axes))
+        return replace(call, reshape=lambda x: self.arranged(xp, x, dropped, axes))
 
     def arranged(self, xp: Namespace, losses: Array, dropped: int, axes: int) -> Array:
         """Return the losses of images and classes in MONAI's shape."""
@@ -145,7 +137,26 @@ class _OverlapLoss(Preset):
 
 
 @dataclass(frozen=True)
-class DiceLoss(_OverlapLoss):
+class _DiceOptions(_OverlapLoss):
+    """The options that the Dice loss has alone and in sums with other losses."""
+
+    squared_pred: bool = False
+    jaccard: bool = False
+    reduction: Literal["mean", "sum", "none"] = "mean"
+    smooth_nr: float = 1e-5
+    smooth_dr: float = 1e-5
+    batch: bool = False
+
+    def with_weight(self, weight: Any) -> DiceLoss:
+        """Return the Dice loss with these options and class weights."""
+        options = self.options()
+        return DiceLoss(
+            weight=weight, **{one.name: options[one.name] for one in fields(_DiceOptions)}
+        )
+
+
+@dataclass(frozen=True)
+class DiceLoss(_DiceOptions):
     """Dice or Jaccard loss, as ``monai.losses.DiceLoss``: called with (input, target).
 
     Parameters
@@ -174,7 +185,7 @@ class DiceLoss(_OverlapLoss):
         Whether the overlap is that for soft targets.
     ignore_index : int, optional
         A label that does not count; in a target with a class axis, the class whose pixels do not
-        count, or if it is no class, pixels without a class.
+        count, or if it is not a class, pixels without a class.
 
     Raises
     ------
@@ -200,12 +211,6 @@ class DiceLoss(_OverlapLoss):
     0.5333
     """
 
-    squared_pred: bool = False
-    jaccard: bool = False
-    reduction: Literal["mean", "sum", "none"] = "mean"
-    smooth_nr: float = 1e-5
-    smooth_dr: float = 1e-5
-    batch: bool = False
     weight: Any = None
     soft_label: bool = False
     ignore_index: int | None = None
@@ -216,7 +221,7 @@ class DiceLoss(_OverlapLoss):
         self.keep(weight=arrays.number_or_numbers(self.weight))
 
     def translate(self, input: Array, target: Array) -> Translation:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
         return self.of_seen(input, seen)
@@ -285,7 +290,7 @@ class TverskyLoss(_OverlapLoss):
     ignore_index: int | None = None
 
     def translate(self, input: Array, target: Array) -> Translation:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
         criterion = al.TverskyLoss(
@@ -317,9 +322,9 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
     Notes
     -----
-    Odd in MONAI, and the same here: a class that an image has not gets the largest weight of its
-    other classes. In `array_losses.GeneralizedDiceLoss` it has none. Different here: the weights
-    are not rounded to float32.
+    Odd in MONAI, and the same here: a class that is absent from an image gets the largest weight
+    of its other classes. In `array_losses.GeneralizedDiceLoss` it has none. Different here: the
+    weights are not rounded to float32.
 
     Examples
     --------
@@ -343,7 +348,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
         self.keep(w_type=_text(self.w_type))
 
     def translate(self, input: Array, target: Array) -> Translation:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, None, to_onehot_y=self.to_onehot_y)
         criterion = al.GeneralizedDiceLoss(
@@ -352,7 +357,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
         return self.with_arrays(criterion, input, seen)
 
     def arranged(self, xp: Namespace, losses: Array, dropped: int, axes: int) -> Array:
-        """Return one loss an image, or one."""
+        """Return one loss per image, or one in all."""
         shape = (1,) if self.batch else (losses.shape[0], 1)
         return xp.reshape(losses, (*shape, *(1,) * axes))
 
@@ -370,7 +375,7 @@ class FocalLoss(Preset):
     gamma : number >= 0, default 2
     alpha : number, sequence or 1-D array, optional
         A number: sigmoid, the factor of positives, with 1 - alpha for negatives; softmax, that of
-        all classes but the first, which has 1 - alpha. One a class: sigmoid, the factor of
+        all classes but the first, which has 1 - alpha. One per class: sigmoid, the factor of
         positives alone; softmax, that of the class.
     weight : number, sequence or 1-D array, optional
         Factors of the classes' losses, not in the divisor.
@@ -390,7 +395,7 @@ class FocalLoss(Preset):
     -----
     Odd in MONAI, and the same here: "mean" divides by pixels times classes, and once `ignore_index`
     is set by pixels alone, so that the loss is as many times larger as there are classes;
-    `array_losses.FocalLoss` always divides by what counts. "sum" is no sum over pixels. Without
+    `array_losses.FocalLoss` always divides by what counts. "sum" is not a sum over pixels. Without
     background a scalar `alpha` has no effect in the softmax. A soft target is modulated by the
     sigmoid of (1 - 2 target) times the logit, which is ``soft="log_odds"``; with `alpha` one a
     class only targets of exactly 1 are positives. Different here: a softmax of one class, whose
@@ -423,22 +428,18 @@ class FocalLoss(Preset):
             weight=arrays.number_or_numbers(self.weight),
             reduction=_text(self.reduction),
         )
-        if self.reduction not in {"mean", "sum", "none"}:
-            msg = f'`reduction` must be "mean", "sum" or "none", got {self.reduction!r}.'
-            raise ValueError(msg)
+        one_of("reduction", self.reduction, "mean", "sum", "none")
 
     def translate(self, input: Array, target: Array) -> Translation | ByClass:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, self.ignore_index, to_onehot_y=self.to_onehot_y)
         classes, weights = number_of(input.shape[1]), seen.pixel_weights
         target, labelled = seen.target, seen.target.ndim < input.ndim
         if labelled:
             hidden = arrays.equal(xp, target, seen.ignore_index)
-            if hidden is not None:
-                weights = ~hidden
-                target = xp.where(hidden, xp.zeros_like(target), target)
-            target = arrays.one_hot_checked(xp, target, classes)
+            weights = None if hidden is None else ~hidden
+            target = arrays.one_hot_checked(xp, arrays.zero_at(xp, hidden, target), classes)
         without = not self.include_background and classes > 1
         logits = input[:, 1:, ...] if without else input
         target = target[:, 1:, ...] if without else target
@@ -446,16 +447,16 @@ class FocalLoss(Preset):
             if isinstance(getattr(self, name), tuple):
                 for_classes(name, getattr(self, name), logits.shape[1])
         if self.use_softmax:
-            said = self._softmax(xp, logits, target, weights, labelled=labelled)
+            call = self._softmax(xp, logits, target, weights, labelled=labelled)
         else:
-            said = self._sigmoid(xp, logits, target, weights)
+            call = self._sigmoid(xp, logits, target, weights)
         if not without:
-            return said
+            return call
 
         def with_background(grad: Array) -> Array:
             return xp.concat([xp.zeros_like(grad[:, :1, ...]), grad], axis=1)
 
-        return said.before(with_background)
+        return call.before(with_background)
 
     def _sigmoid(
         self, xp: Namespace, logits: Array, target: Array, weights: Array | None
@@ -477,8 +478,8 @@ class FocalLoss(Preset):
             alpha = arrays.along_axis(xp, self.alpha, logits)
             of_positives = xp.where(target == xp.ones_like(target), alpha, xp.ones_like(alpha))
             weight = of_positives if weight is None else weight * of_positives
-        said = elementwise(xp, criterion, logits, target, weight=weight)
-        return said.scaled(self._divisor(xp, logits, weights))
+        call = elementwise(xp, criterion, logits, target, weight=weight)
+        return call.scaled(self._divisor(xp, logits, weights))
 
     def _softmax(
         self,
@@ -502,32 +503,32 @@ class FocalLoss(Preset):
             class_weights=by_class,
             reduction="none" if self.reduction == "none" else "sum",
         )
-        shares = arrays.as_floating(xp, target, logits)
-        said: Translation | ByClass = Translation(
+        one_hot = arrays.as_floating(xp, target, logits)
+        call: Translation | ByClass = Translation(
             criterion,
             logits,
-            shares,
+            one_hot,
             self._pixel_factors(xp, logits, weights),
-            reshape=lambda x: x[:, None, ...] * shares if x.ndim else x,
+            reshape=lambda x: x[:, None, ...] * one_hot if x.ndim else x,
         )
         if self.reduction == "none" and not labelled:
-            said = self._maps(criterion, logits, shares, weights)
-        return said.scaled(factor).scaled(self._divisor(xp, logits, weights))
+            call = self._maps(criterion, logits, one_hot, weights)
+        return call.scaled(factor).scaled(self._divisor(xp, logits, weights))
 
     @staticmethod
     def _maps(
-        criterion: al.FocalLoss, logits: Array, shares: Array, weights: Array | None
+        criterion: al.FocalLoss, logits: Array, one_hot: Array, weights: Array | None
     ) -> ByClass:
-        """Return the map of each class, where a pixel may have several."""
+        """Return one map per class, where a pixel may have several classes."""
         classes, parts = number_of(logits.shape[1]), []
         for number, weight in enumerate(criterion.class_weights or (1.0,) * classes):
             alone = tuple([float(place == number) for place in range(classes)])
-            said = Translation(replace(criterion, class_weights=alone), logits, shares, weights)
-            parts.append(said.scaled(weight))
+            call = Translation(replace(criterion, class_weights=alone), logits, one_hot, weights)
+            parts.append(call.scaled(weight))
         return ByClass(tuple(parts))
 
     def _pixel_factors(self, xp: Namespace, logits: Array, weights: Array | None) -> Array | None:
-        """Return the factors of pixels; "sum" is of the means over the pixels of an image."""
+        """Return the pixel weights; "sum" adds the means over the pixels of each image."""
         if weights is None or self.reduction != "sum":
             return weights
         weights = arrays.as_floating(xp, weights, logits)
@@ -535,7 +536,7 @@ class FocalLoss(Preset):
         return weights / xp.where(counts == 0.0, 1.0, counts)
 
     def _divisor(self, xp: Namespace, logits: Array, weights: Array | None) -> Any:
-        """Return by what the sum over all elements is multiplied."""
+        """Return the factor of the sum over all elements."""
         pixels = math.prod(logits.shape[2:])
         if self.reduction == "none":
             return 1.0
@@ -543,12 +544,11 @@ class FocalLoss(Preset):
             return 1.0 / pixels if weights is None else 1.0
         if weights is None:
             return 1.0 / (pixels * logits.shape[0] * logits.shape[1])
-        count = xp.sum(arrays.as_floating(xp, weights, logits))
-        return xp.where(count == 0.0, 0.0, 1.0 / xp.where(count == 0.0, 1.0, count))
+        return arrays.inverse_or_0(xp, xp.sum(arrays.as_floating(xp, weights, logits)))
 
 
 @dataclass(frozen=True)
-class DiceCELoss(Preset):
+class DiceCELoss(_DiceOptions):
     """Dice and cross entropy, as ``monai.losses.DiceCELoss``: called with (input, target) logits.
 
     Parameters
@@ -559,7 +559,7 @@ class DiceCELoss(Preset):
     smooth_nr, smooth_dr, batch
         As for `DiceLoss`.
     weight : sequence or 1-D array, optional
-        One number a class, for both; for a target of one class the `pos_weight`.
+        One number per class, for both; for a target of one class the `pos_weight`.
     lambda_dice, lambda_ce : numbers >= 0, default 1
     label_smoothing : float from 0 to 1
         Of the cross entropy.
@@ -585,17 +585,7 @@ class DiceCELoss(Preset):
     1.2265
     """
 
-    include_background: bool = True
-    to_onehot_y: bool = False
-    sigmoid: bool = False
-    softmax: bool = False
-    other_act: Callable[[Any], Any] | None = None
-    squared_pred: bool = False
-    jaccard: bool = False
     reduction: Literal["mean", "sum"] = "mean"
-    smooth_nr: float = 1e-5
-    smooth_dr: float = 1e-5
-    batch: bool = False
     weight: Any = None
     lambda_dice: float = 1.0
     lambda_ce: float = 1.0
@@ -603,26 +593,19 @@ class DiceCELoss(Preset):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self.keep(weight=arrays.numbers(self.weight), reduction=_text(self.reduction))
-        if self.reduction not in {"mean", "sum"}:
-            msg = f'`reduction` must be "mean" or "sum", got {self.reduction!r}.'
-            raise ValueError(msg)
+        super().__post_init__()
+        self.keep(weight=arrays.numbers(self.weight))
+        one_of("reduction", self.reduction, "mean", "sum")
         _check_lambdas(lambda_dice=self.lambda_dice, lambda_ce=self.lambda_ce)
-        self.dice  # noqa: B018 - its options are checked when it is made
 
     @property
     def dice(self) -> DiceLoss:
         """The Dice loss in it."""
-        options = self.options()
-        weight = options.pop("weight")
-        for name in ("lambda_dice", "lambda_ce", "label_smoothing"):
-            del options[name]
-        if weight is not None and not self.include_background:
-            weight = weight[1:]
-        return DiceLoss(weight=weight, **options)
+        left_out = self.weight is not None and not self.include_background
+        return self.with_weight(self.weight[1:] if left_out else self.weight)
 
-    def translate(self, input: Array, target: Array) -> Said:
-        """Return our losses with the arrays that they are to see."""
+    def translate(self, input: Array, target: Array) -> Call:
+        """Return our losses and the arrays that they take."""
         xp = namespace_of(input=input, target=target)
         seen = _see(xp, input, target, None, to_onehot_y=self.to_onehot_y)
         dice = self.dice.of_seen(input, seen).scaled(self.lambda_dice)
@@ -648,7 +631,7 @@ class DiceCELoss(Preset):
 
 
 @dataclass(frozen=True)
-class DiceFocalLoss(Preset):
+class DiceFocalLoss(_DiceOptions):
     """Dice and sigmoid focal loss, as ``monai.losses.DiceFocalLoss``: (input, target), logits.
 
     Parameters
@@ -684,17 +667,6 @@ class DiceFocalLoss(Preset):
     0.7066
     """
 
-    include_background: bool = True
-    to_onehot_y: bool = False
-    sigmoid: bool = False
-    softmax: bool = False
-    other_act: Callable[[Any], Any] | None = None
-    squared_pred: bool = False
-    jaccard: bool = False
-    reduction: Literal["mean", "sum", "none"] = "mean"
-    smooth_nr: float = 1e-5
-    smooth_dr: float = 1e-5
-    batch: bool = False
     gamma: float = 2.0
     weight: Any = None
     lambda_dice: float = 1.0
@@ -703,17 +675,15 @@ class DiceFocalLoss(Preset):
 
     def __post_init__(self) -> None:
         """Check the options."""
-        self.keep(weight=arrays.number_or_numbers(self.weight), reduction=_text(self.reduction))
+        super().__post_init__()
+        self.keep(weight=arrays.number_or_numbers(self.weight))
         _check_lambdas(lambda_dice=self.lambda_dice, lambda_focal=self.lambda_focal)
-        self.dice, self.focal  # noqa: B018 - their options are checked when they are made
+        self.focal  # noqa: B018 - its options are checked when it is made
 
     @property
     def dice(self) -> DiceLoss:
         """The Dice loss in it."""
-        options = self.options()
-        for name in ("gamma", "lambda_dice", "lambda_focal", "alpha"):
-            del options[name]
-        return DiceLoss(**options)
+        return self.with_weight(self.weight)
 
     @property
     def focal(self) -> FocalLoss:
@@ -722,8 +692,8 @@ class DiceFocalLoss(Preset):
         options = self.options()
         return FocalLoss(**{name: options[name] for name in names})
 
-    def translate(self, input: Array, target: Array) -> Said:
-        """Return our losses with the arrays that they are to see."""
+    def translate(self, input: Array, target: Array) -> Call:
+        """Return our losses and the arrays that they take."""
         dice, focal = self.dice.translate(input, target), self.focal.translate(input, target)
         return Sum(dice.scaled(self.lambda_dice), focal.scaled(self.lambda_focal))
 

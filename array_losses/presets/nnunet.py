@@ -10,7 +10,8 @@ import array_losses as al
 from array_losses.core.namespace import Array, Namespace, is_bool, namespace_of
 from array_losses.losses.base import Activation
 from array_losses.presets import arrays, torch
-from array_losses.presets.translation import Preset, Said, Translation
+from array_losses.presets.checks import no_gradient
+from array_losses.presets.translation import Call, Preset, Translation
 
 __all__ = [
     "DC_and_BCE_loss",
@@ -46,7 +47,7 @@ class SoftDiceLoss(Preset):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.DiceLoss`; and for options that have no equal here.
+        As for `array_losses.DiceLoss`; and for options that our losses lack.
 
     Notes
     -----
@@ -72,7 +73,7 @@ class SoftDiceLoss(Preset):
     clip_tp: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what cannot be said with our losses."""
+        """Check what cannot be call with our losses."""
         if self.options().get("clip_tp") is not None:
             msg = f"`clip_tp` must be None in this preset, got {self.clip_tp}."
             raise ValueError(msg)
@@ -84,7 +85,7 @@ class SoftDiceLoss(Preset):
             raise ValueError(msg)
 
     def translate(self, x: Array, y: Array, loss_mask: Array | None = None) -> Translation:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(x=x, y=y)
         activation = _activation(self.apply_nonlin)
         given = activation is None and self.apply_nonlin is not None
@@ -96,14 +97,14 @@ class SoftDiceLoss(Preset):
             intersection="product",
             smooth=self.smooth,
         )
-        said = Translation(
+        call = Translation(
             criterion,
             self.apply_nonlin(x) if given and callable(self.apply_nonlin) else x,
             _target(xp, x, y),
             None if loss_mask is None else xp.astype(loss_mask[:, 0, ...], xp.bool),
             offset=-1.0,
         )
-        return said.before(_unknown_slope) if given else said
+        return call.before(no_gradient("apply_nonlin")) if given else call
 
 
 def _activation(nonlin: Callable[[Any], Any] | str | None) -> Activation:
@@ -116,14 +117,6 @@ def _activation(nonlin: Callable[[Any], Any] | str | None) -> Activation:
         msg = f'`apply_nonlin` must be callable, "softmax", "sigmoid" or None, got {nonlin!r}.'
         raise ValueError(msg)
     return None
-
-
-def _unknown_slope(_: Array) -> Array:
-    msg = (
-        "`apply_nonlin` has no derivative that is known here: call the loss, and let PyTorch or "
-        "JAX differentiate it."
-    )
-    raise NotImplementedError(msg)
 
 
 def _target(xp: Namespace, x: Array, y: Array) -> Array:
@@ -161,7 +154,7 @@ class TopKLoss(Preset):
     Parameters
     ----------
     weight : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
     ignore_index : int, default -100
         A label whose pixels have a loss of 0.
     k : number above 0 and up to 100, default 10
@@ -171,7 +164,7 @@ class TopKLoss(Preset):
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.CrossEntropyLoss`; and if `k` is no percentage.
+        As for `array_losses.CrossEntropyLoss`; and if `k` is not a percentage.
 
     Notes
     -----
@@ -202,7 +195,7 @@ class TopKLoss(Preset):
             raise ValueError(msg)
 
     def translate(self, inp: Array, target: Array) -> Translation:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(inp=inp, target=target)
         criterion = al.CrossEntropyLoss(
             class_weights=self.weight,
@@ -272,16 +265,14 @@ class DC_and_CE_loss(Preset):  # noqa: N801 - nnU-Net's name
         """The cross entropy in it."""
         return torch.CrossEntropyLoss(**self.ce_kwargs)
 
-    def translate(self, net_output: Array, target: Array) -> Said:
-        """Return our losses with the arrays that they are to see."""
+    def translate(self, net_output: Array, target: Array) -> Call:
+        """Return our losses and the arrays that they take."""
         xp = namespace_of(net_output=net_output, target=target)
         labels = arrays.as_labels(xp, target[:, 0, ...])
-        seen, mask = labels, None
         hidden = arrays.equal(xp, labels, self.ignore_label)
-        if hidden is not None:
-            mask = ~hidden[:, None, ...]
-            seen = xp.where(hidden, xp.zeros_like(labels), labels)
-        dice = self.dc.translate(net_output, seen, mask).scaled(self.weight_dice)
+        mask = None if hidden is None else ~hidden[:, None, ...]
+        known = arrays.zero_at(xp, hidden, labels)
+        dice = self.dc.translate(net_output, known, mask).scaled(self.weight_dice)
         entropy: Any = self.ce.translate(net_output, labels)
         return dice.plus(entropy.scaled(self.weight_ce))
 
@@ -384,8 +375,8 @@ class DC_and_BCE_loss(Preset):  # noqa: N801 - nnU-Net's name
         """The cross entropy in it."""
         return torch.BCEWithLogitsLoss(**self.bce_kwargs)
 
-    def translate(self, net_output: Array, target: Array) -> Said:
-        """Return our losses with the arrays that they are to see."""
+    def translate(self, net_output: Array, target: Array) -> Call:
+        """Return our losses and the arrays that they take."""
         xp = namespace_of(net_output=net_output, target=target)
         if not self.use_ignore_label:
             entropy: Any = self.ce.translate(net_output, target)
@@ -398,6 +389,5 @@ class DC_and_BCE_loss(Preset):  # noqa: N801 - nnU-Net's name
         entropy = torch.binary_cross_entropy_with_logits.translate(
             net_output, regions, weight, **self.bce_kwargs
         )
-        count = xp.sum(weight)
-        share = xp.where(count == 0.0, 0.0, 1.0 / xp.where(count == 0.0, 1.0, count))
-        return dice.plus(entropy.scaled(share).scaled(self.weight_ce))
+        per_pixel = arrays.inverse_or_0(xp, xp.sum(weight))
+        return dice.plus(entropy.scaled(per_pixel).scaled(self.weight_ce))

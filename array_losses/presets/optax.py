@@ -10,8 +10,9 @@ import array_losses as al
 from array_losses.core.namespace import Array, Namespace, is_array_api_obj, namespace_of, number_of
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
+from array_losses.presets.checks import one_of, same_shape
 from array_losses.presets.elementwise import elementwise, one_weight
-from array_losses.presets.translation import Said, Translation, preset_function
+from array_losses.presets.translation import Call, Translation, preset_function
 
 __all__ = [
     "binary_dice_loss",
@@ -27,14 +28,14 @@ Axis = int | tuple[int, ...] | None
 
 
 def _namespace(logits: Array, labels: Any) -> Namespace:
-    """Return the namespace of the logits and of labels that are no mere number."""
+    """Return the namespace of the logits and of labels that are an array."""
     if is_array_api_obj(labels):
         return namespace_of(logits=logits, labels=labels)
     return namespace_of(logits=logits)
 
 
 @preset_function
-def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Said:
+def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Call:
     """Sigmoid cross entropy of each element, as ``optax.sigmoid_binary_cross_entropy``.
 
     Parameters
@@ -69,7 +70,7 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Said:
 @preset_function
 def sigmoid_focal_loss(
     logits: Array, labels: Array, *, alpha: float | None = None, gamma: float = 2.0
-) -> Said:
+) -> Call:
     """Focal loss of each element, as ``optax.sigmoid_focal_loss``.
 
     Parameters
@@ -109,7 +110,7 @@ def sigmoid_focal_loss(
 @preset_function
 def softmax_cross_entropy(
     logits: Array, labels: Array, axis: Axis = -1, where: Array | None = None
-) -> Said:
+) -> Call:
     """Softmax cross entropy of each pixel, as ``optax.softmax_cross_entropy``.
 
     Parameters
@@ -120,7 +121,7 @@ def softmax_cross_entropy(
     axis : int, tuple of ints or None, default -1
         The axis of the classes, or several; None for all.
     where : bool array, optional
-        The classes that there are, of the shape of `logits`, or without `axis`: whole pixels.
+        The classes that count, of the shape of `logits`, or without `axis`: whole pixels.
 
     Returns
     -------
@@ -151,7 +152,7 @@ def poly_loss_cross_entropy(
     epsilon: float = 2.0,
     axis: Axis = -1,
     where: Array | None = None,
-) -> Said:
+) -> Call:
     """Poly-1 loss of each pixel, as ``optax.poly_loss_cross_entropy``.
 
     Parameters
@@ -189,7 +190,7 @@ def _of_distributions(
     axes = _axes(logits, axis)
     if where is not None:
         logits, where = _only_where(xp, logits, where, axis)
-        labels = xp.where(where, labels, xp.zeros_like(labels))
+        labels = arrays.zero_at(xp, ~where, labels)
     flat, shape = _classes_last(xp, logits, axes)
     labels, _ = _classes_last(xp, labels, axes)
     return Translation(criterion, flat, labels, reshape=lambda x: xp.reshape(x, shape))
@@ -201,7 +202,7 @@ def softmax_cross_entropy_with_integer_labels(
     labels: Array,
     axis: int | tuple[int, ...] = -1,
     where: Array | None = None,
-) -> Said:
+) -> Call:
     """Softmax cross entropy, as ``optax.softmax_cross_entropy_with_integer_labels``.
 
     Parameters
@@ -212,7 +213,7 @@ def softmax_cross_entropy_with_integer_labels(
     axis : int or tuple of ints, default -1
         The axis of the classes, or several, whose classes are counted with the last one fastest.
     where : bool array, optional
-        The classes that there are, of the shape of `logits`, or without `axis`: whole pixels. The
+        The classes that count, of the shape of `logits`, or without `axis`: whole pixels. The
         labelled class must be among them.
 
     Returns
@@ -261,7 +262,7 @@ def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
 
 
 def _only_where(xp: Namespace, logits: Array, where: Array, axis: Axis) -> tuple[Array, Array]:
-    """Return logits with a probability of 0 but where `where`, and that for every element."""
+    """Return logits whose probability is 0 except at `where`, and `where` for every element."""
     if where.ndim != logits.ndim:
         for one in sorted(_axes(logits, axis)):
             where = xp.expand_dims(where, axis=one)
@@ -290,7 +291,7 @@ def dice_loss(
     reduction: Literal["mean", "sum", "none"] = "mean",
     ignore_background: bool = False,
     axis: Axis = None,
-) -> Said:
+) -> Call:
     """Dice or Tversky loss of each image, as ``optax.losses.dice_loss``.
 
     Parameters
@@ -317,7 +318,7 @@ def dice_loss(
     Returns
     -------
     array
-        A number an image, or (images, classes) for "none".
+        One number per image, or (images, classes) for "none".
 
     Raises
     ------
@@ -338,20 +339,13 @@ def dice_loss(
     >>> optax.dice_loss(p, np.eye(2)[[[0, 0, 1]]], apply_softmax=False).round(6)
     array([0.10101])
     """
-    if reduction not in {"mean", "sum", "none"}:
-        msg = f'`reduction` must be "mean", "sum" or "none", got {reduction!r}.'
-        raise ValueError(msg)
+    one_of("reduction", reduction, "mean", "sum", "none")
     xp = namespace_of(predictions=predictions, targets=targets)
     if predictions.ndim == targets.ndim - 1:
         predictions = predictions[..., None]
     if targets.ndim == predictions.ndim - 1:
         targets = targets[..., None]
-    if tuple(predictions.shape) != tuple(targets.shape):
-        msg = (
-            f"`targets` must have the shape of `predictions`, {tuple(predictions.shape)}, got "
-            f"{tuple(targets.shape)}."
-        )
-        raise ValueError(msg)
+    same_shape(targets=targets, predictions=predictions)
     last = predictions.ndim - 1
     summed = tuple(range(1, last)) if axis is None else _axes(predictions, axis)
     if last in summed:
@@ -392,7 +386,7 @@ def dice_loss(
 @preset_function
 def binary_dice_loss(
     predictions: Array, targets: Array, *, smooth: float = 1.0, apply_sigmoid: bool = True
-) -> Said:
+) -> Call:
     """Dice loss of each image, of one class, as ``optax.losses.binary_dice_loss``.
 
     Parameters
@@ -409,7 +403,7 @@ def binary_dice_loss(
     Returns
     -------
     array
-        A number an image.
+        One number per image.
 
     Raises
     ------

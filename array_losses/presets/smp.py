@@ -11,17 +11,10 @@ from array_losses.core.namespace import Array, Namespace, namespace_of, number_o
 from array_losses.core.options import for_classes
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
+from array_losses.presets.checks import one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.modes import (
-    Mode,
-    Reading,
-    activation_of,
-    check_eps,
-    check_mode,
-    read,
-    weights_of,
-)
-from array_losses.presets.translation import ByClass, Preset, Said, Translation
+from array_losses.presets.modes import Mode, OverlapLoss, check_mode, read
+from array_losses.presets.translation import ByClass, Call, Preset, Translation
 
 __all__ = [
     "DiceLoss",
@@ -35,47 +28,11 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class _OverlapLoss(Preset):
-    """What Dice, Jaccard and Tversky losses share: the options, and their sums over the batch."""
+class _OverlapLoss(OverlapLoss):
+    """The options that Dice, Jaccard and Tversky losses have in common."""
 
-    mode: Mode
-    classes: Any = None
-    log_loss: bool = False
-    from_logits: bool = True
-    smooth: float = 0.0
     ignore_index: int | None = None
     eps: float = 1e-7
-
-    def __post_init__(self) -> None:
-        """Check the mode and keep the weights as numbers."""
-        check_mode(self.mode)
-        check_eps(self.eps)
-        self.keep(class_weights=arrays.numbers(self.weights))
-        if self.mode == "binary" and (self.weights is not None or self.classes is not None):
-            msg = '`classes` and `class_weights` must be None with mode="binary".'
-            raise ValueError(msg)
-        classes = arrays.numbers(self.classes)
-        self.keep(classes=None if classes is None else tuple(int(one) for one in classes))
-
-    @property
-    def weights(self) -> Any:
-        """The class weights: a field of the subclasses, last of their options."""
-        return getattr(self, "class_weights", None)
-
-    def shared(self, num_classes: int, ignore_index: int | None) -> dict[str, Any]:
-        """Return the options that ours have in common."""
-        return {
-            "activation": activation_of(self.mode, from_logits=self.from_logits),
-            "absent": "zero",
-            "form": "log" if self.log_loss else "linear",
-            "class_weights": weights_of(self.classes, self.weights, num_classes),
-            "ignore_index": ignore_index,
-        }
-
-    def read(self, y_pred: Array, y_true: Array) -> tuple[Reading, dict[str, Any]]:
-        """Return the arrays as the mode means them, and the options that ours have in common."""
-        seen = read(self.mode, y_pred, y_true, self.ignore_index)
-        return seen, self.shared(number_of(seen.logits.shape[1]), seen.ignore_index)
 
 
 @dataclass(frozen=True)
@@ -99,7 +56,7 @@ class DiceLoss(_OverlapLoss):
     eps : number, default 1e-7
         Without effect: it guards against a division by 0.
     class_weights : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
 
     Raises
     ------
@@ -127,10 +84,9 @@ class DiceLoss(_OverlapLoss):
 
     class_weights: Any = None
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        seen, shared = self.read(y_pred, y_true)
-        return seen.translation(al.DiceLoss(smooth=2.0 * self.smooth, **shared))
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return self.of(al.DiceLoss, y_pred, y_true, smooth=2.0 * self.smooth)
 
 
 @dataclass(frozen=True)
@@ -157,10 +113,9 @@ class JaccardLoss(_OverlapLoss):
 
     class_weights: Any = None
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        seen, shared = self.read(y_pred, y_true)
-        return seen.translation(al.JaccardLoss(smooth=self.smooth, **shared))
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return self.of(al.JaccardLoss, y_pred, y_true, smooth=self.smooth)
 
 
 @dataclass(frozen=True)
@@ -176,7 +131,7 @@ class TverskyLoss(_OverlapLoss):
     gamma : number > 0, default 1
         The power of the mean over classes.
     class_weights : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
 
     Notes
     -----
@@ -198,13 +153,17 @@ class TverskyLoss(_OverlapLoss):
     gamma: float = 1.0
     class_weights: Any = None
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        seen, shared = self.read(y_pred, y_true)
-        criterion = al.TverskyLoss(
-            smooth=self.smooth, fp_weight=self.alpha, fn_weight=self.beta, **shared
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return self.of(
+            al.TverskyLoss,
+            y_pred,
+            y_true,
+            power=self.gamma,
+            smooth=self.smooth,
+            fp_weight=self.alpha,
+            fn_weight=self.beta,
         )
-        return seen.translation(criterion, power=self.gamma)
 
 
 @dataclass(frozen=True)
@@ -225,17 +184,17 @@ class FocalLoss(Preset):
     eps : number, default 1e-7
         How far given probabilities are kept from 0 and 1.
     reduction : {"mean", "sum", "batchwise_mean", "none", None}
-        Over the pixels of a class; the mean over classes is taken in any case. "binary": of
-        "batchwise_mean" the sum, of "none" one number an element, as one row. Otherwise: of "none"
-        the mean; of "batchwise_mean" the sum over images and the mean over places, or, if
-        `ignore_index` is given, the sum.
+        How the losses of the pixels of a class are reduced; classes are always averaged. With
+        "binary", "batchwise_mean" is the sum, and "none" gives one number per element, in one row.
+        Otherwise "none" is the mean, and "batchwise_mean" sums over images and averages over
+        positions, or is the sum if `ignore_index` is given.
     normalized : bool, default False
         Whether the sum of a class is divided by that of its modulating factors (and, for "mean", by
         the number of pixels too). Not with a result of several numbers.
     reduced_threshold : number above 0 and up to 1, optional
-        Pixels with a smaller probability of what is so have the modulating factor 1.
+        Pixels whose target probability p_t is below this have the modulating factor 1.
     class_weights : sequence or 1-D array, optional
-        One number a class; not where smp takes them for weights of pixels: with "none", or with
+        One number per class; not where smp uses them as pixel weights: with "none", or with
         "batchwise_mean" and no `ignore_index`.
 
     Raises
@@ -278,12 +237,7 @@ class FocalLoss(Preset):
         """Check the options."""
         check_mode(self.mode)
         self.keep(class_weights=arrays.numbers(self.class_weights))
-        if self.reduction not in {"mean", "sum", "batchwise_mean", "none", None}:
-            msg = (
-                '`reduction` must be "mean", "sum", "batchwise_mean", "none" or None, got '
-                f"{self.reduction!r}."
-            )
-            raise ValueError(msg)
+        one_of("reduction", self.reduction, "mean", "sum", "batchwise_mean", "none", None)
         over = self._over()
         if self.normalized and over == "none":
             msg = "`normalized` must be False where the result is an array, got True."
@@ -293,24 +247,24 @@ class FocalLoss(Preset):
         if self.mode == "binary":
             msg = '`class_weights` must be None with mode="binary".'
             raise ValueError(msg)
-        if over == "places" or self.reduction in {"none", None}:
+        if over == "positions" or self.reduction in {"none", None}:
             msg = (
                 f"`class_weights` must be None with reduction={self.reduction!r}: smp would "
                 "multiply the last axis of a map by them."
             )
             raise ValueError(msg)
 
-    def _over(self) -> Literal["mean", "sum", "places", "none"]:
-        """Return what `reduction` comes to over the pixels of a class."""
+    def _over(self) -> Literal["mean", "sum", "positions", "none"]:
+        """Return what `reduction` means over the pixels of one class."""
         if self.reduction == "batchwise_mean":
             summed = self.mode == "binary" or self.ignore_index is not None
-            return "sum" if summed else "places"
+            return "sum" if summed else "positions"
         if self.reduction in {"none", None}:
             return "none" if self.mode == "binary" else "mean"
         return "sum" if self.reduction == "sum" else "mean"
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
         of_labels = self.mode == "multiclass"
         y_true = arrays.as_labels(xp, y_true) if of_labels else xp.reshape(y_true, y_pred.shape)
@@ -318,39 +272,39 @@ class FocalLoss(Preset):
             return self._of(xp, y_pred, y_true)
         kept = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
         inside = kept == y_pred
-        said = self._of(xp, xp.log(kept) if of_labels else kept, y_true)
-        return said.before(lambda grad: xp.where(inside, grad / kept if of_labels else grad, 0.0))
+        call = self._of(xp, xp.log(kept) if of_labels else kept, y_true)
+        return call.before(lambda grad: xp.where(inside, grad / kept if of_labels else grad, 0.0))
 
     def _of(self, xp: Namespace, x: Array, y_true: Array) -> Translation | ByClass:
         """Return our loss of logits, or of probabilities kept from 0 and 1."""
         over, hidden = self._over(), arrays.equal(xp, y_true, self.ignore_index)
         if self.normalized:
             return self._normalized(xp, x, y_true, hidden)
-        criterion = self._criterion("weights", "sum" if over == "places" else over)
+        criterion = self._criterion("weights", "sum" if over == "positions" else over)
         if self.mode == "multiclass":
             seen = read(self.mode, x, y_true, self.ignore_index)
             weighted = replace(
                 criterion, class_weights=self.class_weights, ignore_index=self.ignore_index
             )
-            said = seen.translation(weighted)
+            call = seen.translation(weighted)
         else:
             weights = None if self.class_weights is None else self._weights(x)
             weight = None if weights is None else arrays.along_axis(xp, weights, x)
-            said = elementwise(xp, criterion, x, y_true, weight=weight, hidden=hidden)
+            call = elementwise(xp, criterion, x, y_true, weight=weight, hidden=hidden)
         if over == "none":
-            return said.reshaped(lambda losses: xp.reshape(losses, (-1,)))
+            return call.reshaped(lambda losses: xp.reshape(losses, (-1,)))
         if over == "mean":
-            return said
-        return said.scaled(self._per_pixel(xp, x, None) / sum(self._weights(x)))
+            return call
+        return call.scaled(self._per_pixel(xp, x, None) / sum(self._weights(x)))
 
     def _normalized(
         self, xp: Namespace, x: Array, y_true: Array, hidden: Array | None
     ) -> Translation | ByClass:
-        """Return the loss that is divided by its factors, or the mean of those of the classes."""
+        """Return the loss divided by its modulating factors; of several classes the mean."""
         criterion = self._criterion("focal", "mean")
         if self.mode == "binary":
-            said = elementwise(xp, criterion, x, y_true, hidden=hidden)
-            return said.scaled(self._per_pixel(xp, x, hidden))
+            call = elementwise(xp, criterion, x, y_true, hidden=hidden)
+            return call.scaled(self._per_pixel(xp, x, hidden))
         weights, parts = self._weights(x), []
         for number, weight in enumerate(weights):
             plane = x[:, number, ...]
@@ -360,8 +314,8 @@ class FocalLoss(Preset):
                 mask = None if hidden is None else hidden[:, number, ...]
                 target = y_true[:, number, ...]
             part = elementwise(xp, criterion, plane, target, hidden=mask)
-            share = weight / sum(weights)
-            parts.append(part.scaled(share).scaled(self._per_pixel(xp, x, mask)))
+            factor = weight / sum(weights)
+            parts.append(part.scaled(factor).scaled(self._per_pixel(xp, x, mask)))
         return ByClass(tuple(parts))
 
     def _criterion(self, normalize: Any, reduction: Any) -> al.FocalLoss:
@@ -383,16 +337,15 @@ class FocalLoss(Preset):
         )
 
     def _per_pixel(self, xp: Namespace, x: Array, hidden: Array | None) -> Any:
-        """Return by what the sum over the pixels of a class is multiplied."""
+        """Return the factor of the sum over the pixels of one class."""
         over = self._over()
-        if over == "places":
+        if over == "positions":
             return 1.0 / math.prod(x.shape[2:])
         if over == "sum":
             return 1.0
         if hidden is None:
             return len(self._weights(x)) / math.prod(x.shape)
-        count = xp.sum(arrays.as_floating(xp, ~hidden, x))
-        return xp.where(count == 0.0, 0.0, 1.0 / xp.where(count == 0.0, 1.0, count))
+        return arrays.inverse_or_0(xp, xp.sum(arrays.as_floating(xp, ~hidden, x)))
 
 
 @dataclass(frozen=True)
@@ -440,8 +393,8 @@ class LovaszLoss(Preset):
         """Check the mode."""
         check_mode(self.mode)
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         pool: Literal["image", "batch"] = "image" if self.per_image else "batch"
         if self.mode == "multiclass":
             seen = read(self.mode, y_pred, y_true, self.ignore_index)
@@ -494,8 +447,8 @@ class SoftCrossEntropyLoss(Preset):
     ignore_index: int | None = -100
     dim: int = 1
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
         if y_true.ndim == y_pred.ndim:
             y_true = xp.squeeze(y_true, axis=self.dim)
@@ -552,8 +505,8 @@ class SoftBCEWithLogitsLoss(Preset):
     smooth_factor: float | None = None
     pos_weight: Any = None
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(y_pred=y_pred, y_true=y_true)
         hidden = arrays.equal(xp, y_true, self.ignore_index)
         if self.smooth_factor:

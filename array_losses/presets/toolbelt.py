@@ -10,16 +10,10 @@ import array_losses as al
 from array_losses.core.namespace import Array, Namespace, is_real_floating, namespace_of, number_of
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays, smp
+from array_losses.presets.checks import one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.modes import (
-    Mode,
-    activation_of,
-    check_eps,
-    check_mode,
-    read,
-    weights_of,
-)
-from array_losses.presets.translation import Preset, Said, Translation
+from array_losses.presets.modes import OverlapLoss
+from array_losses.presets.translation import Call, Preset, Translation
 
 __all__ = [
     "BinaryFocalLoss",
@@ -32,42 +26,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class _OverlapLoss(Preset):
-    """What Dice and Jaccard losses share: the options, and their sums over the batch."""
-
-    mode: Mode
-    classes: Any = None
-    log_loss: bool = False
-    from_logits: bool = True
-    smooth: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the mode and keep the classes as numbers."""
-        check_mode(self.mode)
-        check_eps(self.options()["eps"])
-        if self.mode == "binary" and self.classes is not None:
-            msg = '`classes` must be None with mode="binary".'
-            raise ValueError(msg)
-        classes = arrays.numbers(self.classes)
-        self.keep(classes=None if classes is None else tuple(int(one) for one in classes))
-
-    def of(self, loss: Any, y_pred: Array, y_true: Array) -> Said:
-        """Return one of our losses with the arrays that it is to see."""
-        seen = read(self.mode, y_pred, y_true, self.options().get("ignore_index"))
-        criterion = loss(
-            activation=activation_of(self.mode, from_logits=self.from_logits),
-            absent="zero",
-            intersection="product",
-            form="log" if self.log_loss else "linear",
-            smooth=self.smooth,
-            class_weights=weights_of(self.classes, None, number_of(seen.logits.shape[1])),
-            ignore_index=seen.ignore_index,
-        )
-        return seen.translation(criterion)
-
-
-@dataclass(frozen=True)
-class DiceLoss(_OverlapLoss):
+class DiceLoss(OverlapLoss):
     """Dice loss, as ``pytorch_toolbelt.losses.DiceLoss``: called with (y_pred, y_true).
 
     Parameters
@@ -112,13 +71,13 @@ class DiceLoss(_OverlapLoss):
     ignore_index: int | None = None
     eps: float = 1e-7
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return self.of(al.DiceLoss, y_pred, y_true)
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return self.of(al.DiceLoss, y_pred, y_true, smooth=self.smooth, intersection="product")
 
 
 @dataclass(frozen=True)
-class JaccardLoss(_OverlapLoss):
+class JaccardLoss(OverlapLoss):
     """Jaccard loss, as ``pytorch_toolbelt.losses.JaccardLoss``: called with (y_pred, y_true).
 
     Parameters
@@ -138,9 +97,9 @@ class JaccardLoss(_OverlapLoss):
 
     eps: float = 1e-7
 
-    def translate(self, y_pred: Array, y_true: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
-        return self.of(al.JaccardLoss, y_pred, y_true)
+    def translate(self, y_pred: Array, y_true: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
+        return self.of(al.JaccardLoss, y_pred, y_true, smooth=self.smooth, intersection="product")
 
 
 @dataclass(frozen=True)
@@ -177,8 +136,8 @@ class LovaszLoss(Preset):
     per_image: bool = False
     ignore: int | None = None
 
-    def translate(self, logits: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, logits: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(logits=logits, target=target)
         criterion = al.LovaszSoftmaxLoss(
             activation=None,
@@ -210,8 +169,8 @@ class BinaryLovaszLoss(Preset):
     per_image: bool = False
     ignore_index: int | None = None
 
-    def translate(self, logits: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, logits: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         same: Any = smp.LovaszLoss("binary", self.per_image, self.ignore_index)
         return same.translate(logits, target)
 
@@ -233,20 +192,20 @@ class BinaryFocalLoss(Preset):
         Whether the sum is divided by that of the modulating factors (and, for "mean", by the number
         of elements too); for "mean" and "sum".
     reduced_threshold : number from 0 to less than 1, optional
-        Elements with a smaller probability of what is so have the modulating factor 1, the others
-        ((1 - p) / (1 - threshold)) ** gamma.
+        Elements whose target probability p_t is below this have the modulating factor 1, the
+        others ((1 - p_t) / (1 - threshold)) ** gamma.
     activation : "sigmoid"
-        "softmax" is a hybrid: the factor of a softmax, the cross entropy of a sigmoid. It has no
-        equal here.
+        "softmax" is a hybrid: the factor of a softmax, the cross entropy of a sigmoid. Our losses
+        lack it.
     softmax_dim
         Without effect.
     class_weights : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
 
     Raises
     ------
     TypeError, ValueError
-        As for `array_losses.FocalLoss`; for what has no equal here: a softmax, `normalized` with a
+        As for `array_losses.FocalLoss`; for what our losses lack: a softmax, `normalized` with a
         map, and a soft target with both `ignore_index` and `class_weights` if `normalized`.
 
     Notes
@@ -276,14 +235,9 @@ class BinaryFocalLoss(Preset):
     class_weights: Any = None
 
     def __post_init__(self) -> None:
-        """Check what cannot be said with our losses."""
+        """Check what cannot be call with our losses."""
         self.keep(class_weights=arrays.numbers(self.class_weights))
-        if self.reduction not in {"mean", "sum", "batchwise_mean", "none"}:
-            msg = (
-                '`reduction` must be "mean", "sum", "batchwise_mean" or "none", got '
-                f"{self.reduction!r}."
-            )
-            raise ValueError(msg)
+        one_of("reduction", self.reduction, "mean", "sum", "batchwise_mean", "none")
         if self.options()["activation"] != "sigmoid":
             msg = f'`activation` must be "sigmoid" in this preset, got {self.activation!r}.'
             raise ValueError(msg)
@@ -300,8 +254,8 @@ class BinaryFocalLoss(Preset):
     def _is_map(self) -> bool:
         return self.reduction in {"batchwise_mean", "none"}
 
-    def translate(self, inputs: Array, targets: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, inputs: Array, targets: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         xp = namespace_of(inputs=inputs, targets=targets)
         threshold, reduction = self.reduced_threshold, self.reduction
         if self._is_map:
@@ -320,17 +274,17 @@ class BinaryFocalLoss(Preset):
         )
         targets = arrays.hard_if_it_is(xp, targets, self.ignore_index)
         if self._is_map or self._hides_parts(xp, targets):
-            said = self._of_elements(xp, criterion, inputs, targets)
+            call = self._of_elements(xp, criterion, inputs, targets)
         else:
             whole = replace(
                 criterion, class_weights=self.class_weights, ignore_index=self.ignore_index
             )
-            said = Translation(whole, inputs, targets)
+            call = Translation(whole, inputs, targets)
         if self.reduction == "batchwise_mean":
-            return said.reshaped(lambda losses: xp.sum(losses, axis=0))
+            return call.reshaped(lambda losses: xp.sum(losses, axis=0))
         if self.normalized and self.reduction == "mean":
-            return said.scaled(1.0 / math.prod(inputs.shape))
-        return said
+            return call.scaled(1.0 / math.prod(inputs.shape))
+        return call
 
     def _hides_parts(self, xp: Namespace, targets: Array) -> bool:
         """Return whether single elements of a soft target are ignored."""
@@ -350,8 +304,8 @@ class BinaryFocalLoss(Preset):
         """Return the loss of single elements, or their map."""
         hidden = arrays.equal(xp, targets, self.ignore_index)
         if targets.ndim < inputs.ndim:
+            targets = arrays.zero_at(xp, hidden, targets)
             if hidden is not None:
-                targets = xp.where(hidden, xp.zeros_like(targets), targets)
                 hidden = xp.broadcast_to(hidden[:, None, ...], inputs.shape)
             targets = arrays.one_hot_checked(xp, targets, number_of(inputs.shape[1]))
         weight = self.class_weights
@@ -394,6 +348,6 @@ class SoftCrossEntropyLoss(Preset):
     ignore_index: int | None = -100
     dim: int = 1
 
-    def translate(self, input: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, input: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         return smp.SoftCrossEntropyLoss(**self.options()).translate(input, target)

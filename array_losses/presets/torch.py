@@ -10,8 +10,9 @@ import array_losses as al
 from array_losses.core.namespace import Array, is_real_floating, namespace_of
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
+from array_losses.presets.checks import same_shape
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import Preset, Said, Translation, preset_function
+from array_losses.presets.translation import Call, Preset, Translation, preset_function
 
 __all__ = [
     "BCEWithLogitsLoss",
@@ -41,7 +42,7 @@ def cross_entropy(
     target : array
         Labels without the class axis, or floating probabilities of the shape of `input`.
     weight : sequence or 1-D array, optional
-        One number a class.
+        One number per class.
     size_average, reduce : bool, optional
         Older names of `reduction`, which they overrule.
     ignore_index : int, default -100
@@ -145,12 +146,7 @@ def binary_cross_entropy_with_logits(
     0.693147
     """
     xp = namespace_of(input=input, target=target)
-    if tuple(target.shape) != tuple(input.shape):
-        msg = (
-            f"`target` must have the shape of `input`, {tuple(input.shape)}, got "
-            f"{tuple(target.shape)}."
-        )
-        raise ValueError(msg)
+    same_shape(target=target, input=input)
     number = isinstance(pos_weight, float | int)
     criterion = al.CrossEntropyLoss(
         activation="sigmoid",
@@ -200,8 +196,8 @@ class CrossEntropyLoss(Preset):
         """Keep the weights as numbers."""
         self.keep(weight=arrays.numbers(self.weight))
 
-    def translate(self, input: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, input: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         return cross_entropy.translate(input, target, **self.options())
 
 
@@ -229,6 +225,6 @@ class BCEWithLogitsLoss(Preset):
     reduction: Reduction = "mean"
     pos_weight: Any = None
 
-    def translate(self, input: Array, target: Array) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, input: Array, target: Array) -> Call:
+        """Return our loss and the arrays that it takes."""
         return binary_cross_entropy_with_logits.translate(input, target, **self.options())

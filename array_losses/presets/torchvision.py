@@ -6,7 +6,7 @@ import array_losses as al
 from array_losses.core.namespace import Array, namespace_of
 from array_losses.losses.base import Reduction
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.translation import Said, preset_function
+from array_losses.presets.translation import Call, preset_function
 
 __all__ = ["sigmoid_focal_loss"]
 
@@ -18,7 +18,7 @@ def sigmoid_focal_loss(
     alpha: float = 0.25,
     gamma: float = 2.0,
     reduction: Reduction = "none",
-) -> Said:
+) -> Call:
     """Sigmoid focal loss, as ``torchvision.ops.sigmoid_focal_loss``.
 
     Parameters

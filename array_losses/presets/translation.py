@@ -1,4 +1,4 @@
-"""Translation: what a call of another library's loss is in terms of ours."""
+"""Translation: a call of another library's loss, in terms of ours."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from array_losses.frameworks import plainly
 from array_losses.losses.base import Criterion
 from array_losses.losses.loss_object import LossObject
 
-__all__ = ["ByClass", "Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
+__all__ = ["ByClass", "Call", "Preset", "PresetFunction", "Sum", "Translation", "preset_function"]
 
 P = ParamSpec("P")
-S_co = TypeVar("S_co", bound="Said", covariant=True)
+S_co = TypeVar("S_co", bound="Call", covariant=True)
 
 
 def _same(x: Array) -> Array:
     return x
 
 
-class Said(Protocol):
-    """What a preset makes of a call: one translation, or a sum of some."""
+class Call(Protocol):
+    """A call of another library's loss in terms of ours: one translation, or several."""
 
     @property
     def is_number(self) -> bool:
@@ -91,16 +91,16 @@ class Translation:
         )
         value, grad = self._placed(value), self._scaled(grad)
         if self.power != 1.0:
-            slope = self.power * self._raised(value, self.power - 1.0)
-            grad = grad * namespace_of(value=value).astype(slope, grad.dtype)
+            factor = self.power * self._raised(value, self.power - 1.0)
+            grad = grad * namespace_of(value=value).astype(factor, grad.dtype)
         return self._raised(value, self.power), self.back(grad)
 
     def scaled(self, factor: Any) -> Translation:
         """Return the same times a factor, which does not depend on the prediction."""
         return replace(self, scale=self.scale * factor, offset=self.offset * factor)
 
-    def plus(self, other: Translation) -> Said:
-        """Return the sum with another; as one of our sums if both see the same arrays alike."""
+    def plus(self, other: Translation) -> Call:
+        """Return the sum with another; as one sum of ours if both take the same arrays."""
         same = ("logits", "target", "pixel_weights", "reshape", "back")
         alike = all(getattr(self, name) is getattr(other, name) for name in same)
         numbers = (self.scale, other.scale, self.offset, other.offset)
@@ -144,10 +144,10 @@ class Translation:
 
 @dataclass(frozen=True)
 class Sum:
-    """Two translations of one prediction, added: for losses that see the arrays differently."""
+    """Two translations of one prediction, added: for losses that take other arrays each."""
 
-    first: Said
-    second: Said
+    first: Call
+    second: Call
 
     @property
     def is_number(self) -> bool:
@@ -166,9 +166,9 @@ class Sum:
 
 @dataclass(frozen=True)
 class ByClass:
-    """A translation for each class, for losses in which every class is by itself.
+    """One translation per class, for losses that treat the classes one by one.
 
-    Numbers are added, and are of a slice of the prediction each, on axis 1; maps are stacked there.
+    Each is of one slice of the prediction on axis 1. Numbers are added, maps are stacked there.
 
     Attributes
     ----------
@@ -232,10 +232,10 @@ _BESIDE = frozenset(
 
 
 class Preset(LossObject):
-    """A loss class of another library: a frozen dataclass of its options, in its order."""
+    """A loss class of another library: a frozen dataclass with its options in its order."""
 
-    def translate(self, *arrays: Any, **named: Any) -> Said:
-        """Return our loss with the arrays that it is to see."""
+    def translate(self, *arrays: Any, **named: Any) -> Call:
+        """Return our loss and the arrays that it takes."""
         raise NotImplementedError
 
     @plainly
@@ -268,7 +268,7 @@ class PresetFunction(Protocol[P, S_co]):
         """Return the loss and its gradient with respect to the prediction, on any framework."""
 
     def translate(self, *args: P.args, **options: P.kwargs) -> S_co:
-        """Return our loss with the arrays that it is to see."""
+        """Return our loss and the arrays that it takes."""
 
 
 def preset_function(translate: Callable[P, S_co]) -> PresetFunction[P, S_co]:

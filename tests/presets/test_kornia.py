@@ -156,7 +156,7 @@ def test_classes(name):
     assert hash(mine) == hash(getattr(presets, name)(*mine.options().values()))
 
 
-# --- what is odd, and what departs ----------------------------------------------------------------
+# --- oddities and departures ---------------------------------------------------------------------
 
 
 def both(name, arrays, **options):

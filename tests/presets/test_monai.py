@@ -290,7 +290,7 @@ def test_bad_arrays_are_errors():
         presets.DiceLoss(other_act=squeezed).value_and_grad(*arrays)
 
 
-# --- what is odd, and what departs ----------------------------------------------------------------
+# --- oddities and departures ---------------------------------------------------------------------
 
 
 def agreed(name, arrays, **options):

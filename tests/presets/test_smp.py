@@ -253,7 +253,7 @@ def test_soft_targets_that_cannot_be_served_are_errors(preset):
         preset(logits, target)
 
 
-# --- what is odd, and what departs ----------------------------------------------------------------
+# --- oddities and departures ---------------------------------------------------------------------
 
 
 def both(name, arrays, single=False, **options):
