@@ -150,9 +150,11 @@ class _DiceOptions(_OverlapLoss):
     def with_weight(self, weight: Any) -> DiceLoss:
         """Return the Dice loss with these options and class weights."""
         options = self.options()
-        return DiceLoss(
-            weight=weight, **{one.name: options[one.name] for one in fields(_DiceOptions)}
-        )
+        return DiceLoss(weight=weight, **{name: options[name] for name in _DICE_OPTIONS})
+
+
+# By their names: torch.compile does not follow `fields` of a class.
+_DICE_OPTIONS = tuple(one.name for one in fields(_DiceOptions))
 
 
 @dataclass(frozen=True)
