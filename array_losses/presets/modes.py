@@ -13,7 +13,7 @@ from array_losses.presets import arrays
 from array_losses.presets.checks import one_of
 from array_losses.presets.translation import Preset, Translation
 
-__all__ = ["Mode", "OverlapLoss", "Reading", "check_mode", "read"]
+__all__ = ["Mode", "Reading", "check_mode", "read"]
 
 Mode: TypeAlias = Literal["binary", "multiclass", "multilabel"]
 
@@ -24,10 +24,11 @@ def check_mode(mode: str) -> None:
 
 
 @dataclass(frozen=True)
-class OverlapLoss(Preset):
+class _OverlapLoss(Preset):
     """A Dice, Jaccard or Tversky loss: the first options, and its sums over the batch.
 
-    Subclasses have `eps` too, and may have `ignore_index` and `class_weights`.
+    Subclasses have `eps` too, and may have `ignore_index` and `class_weights`. The underscore says
+    that it is not a loss itself: `from_config` does not know it.
     """
 
     mode: Mode

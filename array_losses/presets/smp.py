@@ -13,7 +13,7 @@ from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
 from array_losses.presets.checks import one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.modes import Mode, OverlapLoss, check_mode, read
+from array_losses.presets.modes import Mode, _OverlapLoss, check_mode, read
 from array_losses.presets.translation import ByClass, Call, Preset, Translation
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class _OverlapLoss(OverlapLoss):
+class _Overlap(_OverlapLoss):
     """The options that Dice, Jaccard and Tversky losses have in common."""
 
     ignore_index: int | None = None
@@ -36,7 +36,7 @@ class _OverlapLoss(OverlapLoss):
 
 
 @dataclass(frozen=True)
-class DiceLoss(_OverlapLoss):
+class DiceLoss(_Overlap):
     """Dice loss, as ``segmentation_models_pytorch.losses.DiceLoss``: called with (y_pred, y_true).
 
     Parameters
@@ -90,7 +90,7 @@ class DiceLoss(_OverlapLoss):
 
 
 @dataclass(frozen=True)
-class JaccardLoss(_OverlapLoss):
+class JaccardLoss(_Overlap):
     """Jaccard loss, as ``segmentation_models_pytorch.losses.JaccardLoss``: (y_pred, y_true).
 
     Parameters
@@ -119,7 +119,7 @@ class JaccardLoss(_OverlapLoss):
 
 
 @dataclass(frozen=True)
-class TverskyLoss(_OverlapLoss):
+class TverskyLoss(_Overlap):
     """Tversky loss, as ``segmentation_models_pytorch.losses.TverskyLoss``: (y_pred, y_true).
 
     Parameters

@@ -12,7 +12,7 @@ from array_losses.losses.base import Reduction
 from array_losses.presets import arrays, smp
 from array_losses.presets.checks import one_of
 from array_losses.presets.elementwise import elementwise
-from array_losses.presets.modes import OverlapLoss
+from array_losses.presets.modes import _OverlapLoss
 from array_losses.presets.translation import Call, Preset, Translation
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class DiceLoss(OverlapLoss):
+class DiceLoss(_OverlapLoss):
     """Dice loss, as ``pytorch_toolbelt.losses.DiceLoss``: called with (y_pred, y_true).
 
     Parameters
@@ -77,7 +77,7 @@ class DiceLoss(OverlapLoss):
 
 
 @dataclass(frozen=True)
-class JaccardLoss(OverlapLoss):
+class JaccardLoss(_OverlapLoss):
     """Jaccard loss, as ``pytorch_toolbelt.losses.JaccardLoss``: called with (y_pred, y_true).
 
     Parameters
