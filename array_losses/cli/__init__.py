@@ -1,1 +1,1 @@
-"""The command `array-losses`; nothing is imported before a subcommand is chosen."""
+"""The command `array-losses`. A subcommand's module is imported when it is chosen."""

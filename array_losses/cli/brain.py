@@ -1,4 +1,4 @@
-"""The default data of `compare`: the MNI152 brain that nilearn carries, as uneven as a scan."""
+"""Default data of `compare`: the MNI152 brain template of nilearn, with noise and a bias field."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["brain_scene"]
 
 _CLASS_NAMES = ("outside", "CSF", "grey", "white")
-_LOWEST, _HIGHEST = 22, 148  # the slices (1 mm each, from below) between which there is brain
-# Without these two the averaged template is so clean that every loss segments it equally well.
+_LOWEST, _HIGHEST = 22, 148  # the range of slices (1 mm each, from below) that contain brain
+# Without these two every loss segments the averaged template equally well.
 _NOISE = 0.10  # standard deviation; the brightest tissue has about 0.9
-_BIAS = 0.25  # how far the coil's sensitivity departs from 1
+_BIAS = 0.25  # the largest deviation of the coil's sensitivity from 1
 
 
 def brain_scene(seed: int) -> Scene:
@@ -42,9 +42,9 @@ def brain_scene(seed: int) -> Scene:
 
 
 def _load_template() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Read the template and its tissue classes from nilearn's own files: nothing is downloaded."""
+    """Read the template and its tissue classes from files in nilearn; nothing is downloaded."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what nilearn says to its developers
+        warnings.simplefilter("ignore")  # nilearn's are for its developers
         from nilearn import datasets
 
         template, brain, grey, white = (
@@ -64,7 +64,7 @@ def _load_template() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
 
 
 def _bias_field(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Return a smooth field around 1: the uneven sensitivity of a receive coil."""
+    """Return a smooth field around 1, like the uneven sensitivity of a receive coil."""
     axes = [np.linspace(-1, 1, length, dtype=np.float32) for length in shape]
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
     field = np.zeros(shape, dtype=np.float32)
@@ -75,7 +75,7 @@ def _bias_field(shape: tuple[int, ...], generator: np.random.Generator) -> NDArr
 
 
 def _with_noise(image: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Add Rician noise: the magnitude of a signal with Gaussian noise in both of its parts."""
+    """Add Rician noise: the magnitude of a complex signal with Gaussian noise in both parts."""
     real, imaginary = (
         _NOISE * generator.standard_normal(image.shape, dtype=np.float32) for _ in range(2)
     )

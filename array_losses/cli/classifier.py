@@ -25,31 +25,31 @@ __all__ = ["BATCH", "RATE", "Classifier", "Run"]
 
 BATCH = 16_384  # pixels per step
 # Adam's steps do not depend on the scale of a loss, so one rate is fair to all of them. On the
-# brain, with 300 steps, none gains more than 0.2 points of mean IoU at rates from 0.15 to 0.4.
+# brain data, with 300 steps, none gains more than 0.2 points of mean IoU at rates from 0.15 to 0.4.
 RATE = 0.3
-_POINTS = 20  # of a learning curve
+_POINTS = 20  # of each learning curve
 
 
 @dataclass
 class Run:
-    """What training with one loss led to, measured on the held-out pixels.
+    """The result of training with one loss, measured on the held-out pixels.
 
     Attributes
     ----------
     name
         The loss.
     steps, curve
-        The learning curve: IoU, mean over the classes, after so many steps.
+        The learning curve: mean IoU of the classes after each of these steps.
     loss
-        The loss itself at the end.
+        The final value of the loss.
     dice, iou
-        Scores of each class at the end.
+        The final scores of each class.
     accuracy
-        Fraction of the pixels that are right at the end.
+        The final fraction of correct pixels.
     milliseconds
         Time of one call of the loss with its gradient, on one batch.
     picture
-        Predicted class of each pixel of the slice that is shown.
+        The predicted class of each pixel of the slice in the picture.
     """
 
     name: str
@@ -64,12 +64,12 @@ class Run:
 
     @property
     def mean_iou(self) -> float:
-        """Return the IoU, mean over the classes."""
+        """Return the mean IoU of the classes."""
         return sum(self.iou) / len(self.iou)
 
 
 class Classifier:
-    """Train a linear model with each loss: from one start, on the same pixels in the same order."""
+    """Trains a linear model with each loss: same start, same pixels in the same order."""
 
     def __init__(self, scene: Scene, framework: Framework, device: str, seed: int) -> None:
         self.scene = scene
@@ -85,13 +85,13 @@ class Classifier:
         self._device = device
         self._held_out = self._pixels(held_out)
         self._truth = scene.labels.ravel()[held_out].astype(np.intp)
-        # Batches of one size: JAX compiles once.
+        # All batches have one size, so that JAX compiles once.
         self._batches = [
             self._pixels(part) for part in training[: count * size].reshape(count, size)
         ]
 
     def train(self, name: str, loss: al.Loss, steps: int, on_step: Callable[[], None]) -> Run:
-        """Train with one loss, and report."""
+        """Train with one loss and evaluate on the held-out pixels."""
         run = Run(name)
         watched = set(np.linspace(1, steps, _POINTS).round().astype(int).tolist())
         weights = self._place(
@@ -102,13 +102,13 @@ class Classifier:
         for step in range(1, steps + 1):
             pixels, labels = self._batches[step % len(self._batches)]
             logits = (weights @ pixels)[None]
-            float(logits[0, 0, 0])  # wait for what a device does behind our back
+            float(logits[0, 0, 0])  # wait for a device that computes asynchronously
             start = time.perf_counter()
             value, gradient = loss.value_and_grad(logits, labels)
             float(value)
             seconds.append(time.perf_counter() - start)
             gradient = gradient[0] @ pixels.T
-            # Adam, its rate falling to 0 along half a cosine
+            # Adam with a cosine schedule, down to 0
             mean = 0.9 * mean + 0.1 * gradient
             square = 0.999 * square + 0.001 * gradient * gradient
             rate = RATE * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
@@ -119,8 +119,8 @@ class Classifier:
                 iou = self._scores(al.jaccard_index, self._counts(weights @ self._held_out[0]))
                 run.curve.append(sum(iou) / len(iou))
             on_step()
-        # Another process can only slow a call down, so the fastest says what the loss costs. Of the
-        # second half: there is nothing to sort in the logits of the start, and JAX compiles then.
+        # The fastest call, since other processes can only slow a call down. The first half is left
+        # out: JAX compiles, and the logits give a Lovász loss little to sort.
         run.milliseconds = 1e3 * min(seconds[steps // 2 :])
         self._report(run, weights, loss)
         return run
@@ -144,14 +144,14 @@ class Classifier:
         return pairs.reshape(classes, classes).astype(np.float64)
 
     def _scores(self, coefficient: Callable[..., Any], counts: NDArray[np.float64]) -> list[float]:
-        """Score each class; each pair of predicted and true class is one pixel, weighted."""
+        """Score each class, from one pixel per pair of predicted and true class with its count."""
         predicted, truth = np.indices(counts.shape).reshape(2, 1, -1)
         options = {"num_classes": len(counts), "reduction": "none"}
         scores = coefficient(predicted, truth, pixel_weights=counts.reshape(1, -1), **options)
         return [float(score) for score in scores]
 
     def _pixels(self, chosen: NDArray[np.intp]) -> tuple[Any, Any]:
-        """Place the features (features, pixels) and labels (1, pixels) of some pixels."""
+        """Copy features (features, pixels) and labels (1, pixels) to the device."""
         features = self.features.reshape(len(self.features), -1)[:, chosen]
         return self._place(features), self._place(self.scene.labels.ravel()[None, chosen])
 

@@ -1,4 +1,4 @@
-"""`array-losses compare`: train a small pixel classifier with each loss, and compare."""
+"""`array-losses compare`: train a small pixel classifier with each loss and compare the results."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _LOSSES = {
 _SHORT = {"ce": "CE", "lovasz": "Lovász", "hinge": "hinge"}  # in sums
 _DEFAULT = (*_LOSSES, "ce+dice", "focal+dice", "ce+lovasz", "ce+0.5*hinge")
 _TERM = re.compile(r"(?:([0-9]*\.?[0-9]+)\*)?([a-z]+)")
-_LEAST_WEIGHT = 1e-6  # beyond, and beyond its inverse, float32 gives out
-_LONGEST_NAME = 24  # of a class: columns of a table, and lines of a legend
+_LEAST_WEIGHT = 1e-6  # float32 allows little below this, or above its inverse
+_LONGEST_NAME = 24  # of a class, in characters: it is in columns of a table and in a legend
 _PACKAGES = ("numpy", "scipy", "matplotlib", "rich")
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 _READERS = {
@@ -49,14 +49,15 @@ _READERS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the subcommand takes."""
+    """Add the subcommand's arguments."""
     parser.epilog = (
-        "Without IMAGE and MASK: the MNI152 brain template, with noise, and its tissues. Of a "
-        "volume, 14 evenly spaced slices are taken, and every other one is held out; a single "
-        "image is cut into 8 × 8 tiles, and every other one is held out. The model is linear, on "
-        "smoothed intensities, edges and place, trained by Adam from the same start with the same "
-        "pixels for every loss. Everything that is reported comes from held-out pixels. Exit "
-        "status: 0, or 2 if something cannot be read or written, or is not installed."
+        "Without IMAGE and MASK, the data are the MNI152 brain template, with noise, and its "
+        "tissues. From a volume, 14 evenly spaced slices are taken, and every other one is held "
+        "out; a single image is cut into 8 × 8 tiles, and every other tile is held out. The model "
+        "is linear, with smoothed intensities, edges and position as features, and is trained with "
+        "Adam from the same start on the same pixels for every loss. All scores are computed on "
+        "held-out pixels. Exit status: 0, or 2 if something cannot be read or written, or is not "
+        "installed."
     )
     parser.add_argument(
         "image",
@@ -76,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=_classes,
         metavar="TABLE",
-        help="the classes of MASK in their order, with commas or line ends between them, named or "
-        "not: 0=background,7=tumour or '#000000=background,#ff0000=tumour'; default: all labels "
+        help="the classes of MASK in order, separated by commas or line ends, with or without "
+        "names: 0=background,7=tumour or '#000000=background,#ff0000=tumour'; default: all labels "
         "or colours of MASK",
     )
     parser.add_argument(
@@ -85,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_ignored,
         default=(),
         metavar="NAMES",
-        help="labels or colours of MASK whose pixels are left out, with commas between them, such "
-        "as 255 or '#ffffff'; others means all that are not among --classes",
+        help="labels or colours of MASK whose pixels are left out, separated by commas, such as "
+        "255 or '#ffffff'; others means all that are not among --classes",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -94,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_losses,
         default=list(_DEFAULT),
         metavar="NAMES",
-        help=f"with commas between them: {', '.join(_LOSSES)}, or sums like ce+0.5*hinge",
+        help=f"separated by commas: any of {', '.join(_LOSSES)}, and sums such as ce+0.5*hinge",
     )
     training.add_argument(
         "--framework",
@@ -103,16 +104,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: %(default)s",
     )
     training.add_argument(
-        "--device", choices=("cpu", "cuda"), help="default: the first the framework has"
+        "--device", choices=("cpu", "cuda"), help="default: the framework's first device"
     )
     training.add_argument(
-        "--steps", type=whole(1, 1_000_000), default=300, help="for each loss; default: %(default)s"
+        "--steps",
+        type=whole(1, 1_000_000),
+        default=300,
+        help="for each loss; default: %(default)s",
     )
     training.add_argument(
         "--seed",
         type=whole(0, 2**64 - 1),
         default=0,
-        help="of the noise and the batches; default: %(default)s",
+        help="random seed of the noise and the batches; default: %(default)s",
     )
     output = parser.add_argument_group("what to write")
     output.add_argument(
@@ -120,14 +124,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_picture,
         default=Path("compare.png"),
         metavar="FILE",
-        help="the picture: PNG, JPEG, PDF or SVG, by its ending; default: %(default)s",
+        help="the picture: PNG, JPEG, PDF or SVG, by the file extension; default: %(default)s",
     )
-    output.add_argument("--json", type=writable, metavar="FILE", help="write the numbers as well")
+    output.add_argument("--json", type=writable, metavar="FILE", help="also write all numbers")
     output.add_argument("--markdown", action="store_true", help="print the table in Markdown")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, print the table, write the picture, and return the exit status."""
+    """Compare, print the table, write the picture; return the exit status."""
     _use_one_blas_thread()
     _keep_inputs(arguments)
     for package in _PACKAGES:
@@ -144,17 +148,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _use_one_blas_thread() -> None:
-    """Ask NumPy, if it is not loaded yet, to multiply matrices in one thread.
+    """Make NumPy multiply matrices in one thread, if it is not imported yet.
 
-    Those of the model are small, and threads of OpenBLAS wait by spinning: beside another process
-    a step took 24 ms for 4.
+    The model's matrices are small, and OpenBLAS's threads spin while they wait: with another
+    process running, a step took 24 ms instead of 4.
     """
     if "numpy" not in sys.modules:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _keep_inputs(arguments: argparse.Namespace) -> None:
-    """Refuse to write over a file that is read, or to write two things into one file."""
+    """Raise CommandError if an output file is an input file or the other output file."""
     taken = {
         path.resolve(): name
         for name, path in (("IMAGE", arguments.image), ("MASK", arguments.mask))
@@ -163,7 +167,7 @@ def _keep_inputs(arguments: argparse.Namespace) -> None:
     for name in ("output", "json"):
         path = getattr(arguments, name)
         if path is not None and taken.setdefault(path.resolve(), f"--{name}") != f"--{name}":
-            msg = f"--{name} would write over {taken[path.resolve()]}, {path}"
+            msg = f"--{name} would overwrite {taken[path.resolve()]}, {path}"
             raise CommandError(msg)
 
 
@@ -177,7 +181,7 @@ def _compare(arguments: argparse.Namespace) -> Comparison:
     framework = named(arguments.framework)
     device = arguments.device or framework.devices[0]
     if device not in framework.devices:
-        msg = f"{framework.name} {framework.version} finds no {device} here"
+        msg = f"{framework.name} {framework.version} finds no {device} device"
         raise UnavailableError(msg)
     with progress("compare", "steps", len(arguments.losses) * arguments.steps) as show:
         show("reading the data", 0)
@@ -204,13 +208,13 @@ def _scene(arguments: argparse.Namespace) -> Scene:
 
     if arguments.image is None:
         if arguments.classes or arguments.ignore:
-            msg = "--classes and --ignore are for a MASK, and none was given"
+            msg = "--classes and --ignore need a MASK, and none was given"
             raise CommandError(msg)
         from array_losses.cli.brain import brain_scene
 
         return brain_scene(arguments.seed)
     if arguments.mask is None:
-        msg = "IMAGE and MASK go together, only one of them was given"
+        msg = "expected both IMAGE and MASK, or neither; got IMAGE only"
         raise CommandError(msg)
     return read_scene(
         arguments.image, arguments.mask, classes=arguments.classes, ignore=arguments.ignore
@@ -227,7 +231,7 @@ def _require_readers(arguments: argparse.Namespace) -> None:
 
 
 def _loss(text: str) -> tuple[str, al.Loss]:
-    """Return the name and the loss that an expression like ``ce+0.5*hinge`` means."""
+    """Return the name and the loss of an expression such as ``ce+0.5*hinge``."""
     import array_losses as al
 
     made: dict[str, Any] = {
@@ -235,7 +239,7 @@ def _loss(text: str) -> tuple[str, al.Loss]:
         "focal": al.FocalLoss,
         "dice": al.DiceLoss,
         "jaccard": al.JaccardLoss,
-        # Salehi et al. 2017: a missed pixel weighs more than a false one.
+        # As in Salehi et al. 2017: a false negative weighs more than a false positive.
         "tversky": lambda: al.TverskyLoss(fp_weight=0.3, fn_weight=0.7),
         "lovasz": al.LovaszSoftmaxLoss,
         "hinge": al.LovaszHingeLoss,
@@ -255,8 +259,7 @@ def _parsed(term: str) -> tuple[float, str]:
     match = _TERM.fullmatch(term)
     if match is None or match[2] not in _LOSSES:
         msg = (
-            f"{reprlib.repr(term)} is no loss: expected {', '.join(_LOSSES)}, or sums like "
-            "ce+0.5*hinge"
+            f"expected {', '.join(_LOSSES)}, or sums such as ce+0.5*hinge, got {reprlib.repr(term)}"
         )
         raise argparse.ArgumentTypeError(msg)
     weight = float(match[1] or 1)
@@ -278,15 +281,15 @@ def _losses(text: str) -> list[str]:
 
 
 def _classes(text: str) -> dict[Key, str]:
-    """Read a table such as ``0=background,7=tumour``, with names or without."""
+    """Read a table such as ``0=background,7=tumour``, with or without names."""
     classes: dict[Key, str] = {}
     for entry in re.split(r"[,\n]", text.strip()):
         key, equals, name = (displayable(part.strip()) for part in entry.partition("="))
         if equals and not 0 < len(name) <= _LONGEST_NAME:
-            msg = f"a name has 1 to {_LONGEST_NAME} characters, got {reprlib.repr(entry)}"
+            msg = f"a name must have 1 to {_LONGEST_NAME} characters, got {reprlib.repr(entry)}"
             raise argparse.ArgumentTypeError(msg)
         if _key(key) in classes or (name and name in classes.values()):
-            msg = f"each class and each name is given once, {reprlib.repr(entry)} comes again"
+            msg = f"each class and each name may occur only once, got {reprlib.repr(entry)} again"
             raise argparse.ArgumentTypeError(msg)
         classes[_key(key)] = name
     return classes
@@ -299,7 +302,7 @@ def _ignored(text: str) -> tuple[Key, ...]:
 
 
 def _key(text: str) -> Key:
-    """Return a label or colour as `array_losses.cli.masks` writes it."""
+    """Return a label or colour in the form of `array_losses.cli.masks`."""
     if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         return text.lower()
     if re.fullmatch(r"-?[0-9]{1,20}", text):

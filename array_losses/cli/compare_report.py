@@ -1,4 +1,4 @@
-"""What `array-losses compare` found, as a terminal's table, as Markdown, as JSON."""
+"""The results of `compare`: tables for a terminal, Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "as_json", "markdown", "show"]
 
-_FILE_WIDTH = 120  # of a table that is not for a terminal
-_FEW_CLASSES = 16  # so many are columns of the table; more are rows of a second one
+_FILE_WIDTH = 120  # of a table that is written to a file or pipe
+_FEW_CLASSES = 16  # at most; more classes are rows of a second table instead of columns
 _LEGEND = (
-    "Scores in %, of held-out pixels; * the best. ms per call: the loss with its gradient on one "
-    "batch, the fastest call of the second half."
+    "Scores in %, on held-out pixels; * marks the best. ms per call: the loss with its gradient on "
+    "one batch, the fastest call in the second half of the training."
 )
-_NAME = 30  # characters of a loss: longer sums are folded
+_NAME = 30  # characters of a loss's name; longer sums are folded
 _CLASS = "Class"
-_NUMBER = 6  # characters of a number with its mark
-_HEADING = 9  # characters of a line of the second table's headings
+_NUMBER = 6  # characters of a number with the mark of the best
+_HEADING = 9  # characters per line of the second table's headings
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run for each loss, on which data, where, and how many seconds all of it took."""
+    """A run for each loss, with the data, the device, and the seconds of all runs together."""
 
     scene: Scene
     runs: list[Run]
@@ -46,7 +46,7 @@ class Comparison:
     seconds: float
 
     def summary(self) -> list[str]:
-        """Return what was done, and which losses serve this data, in sentences."""
+        """Return the best losses for this data, and how they were trained, in sentences."""
         scene, rarest = self.scene, self.scene.rarest
         best = max(self.runs, key=lambda run: run.mean_iou)
         best_rare = max(self.runs, key=lambda run: run.iou[rarest])
@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of numbers: heading, value, form, and which value is the best (max, min or none)."""
+    """A column of numbers: heading, value, format, and the best value (max, min or none)."""
 
     heading: tuple[str, str]
     value: Callable[[Run], float]
@@ -76,20 +76,20 @@ class _Column:
     best: Callable[[Sequence[float]], float] | None
 
     def cells(self, runs: Sequence[Run]) -> list[tuple[str, bool]]:
-        """Return the number of each run, and whether none is better as far as it is printed."""
+        """Return the number of each run as text, and whether it is the best, as rounded there."""
         values = [self.value(run) for run in runs]
         texts = [self.form(value) for value in values]
         best = None if self.best is None else self.form(self.best(values))
         return [(text, text == best) for text in texts]
 
     def width(self, runs: Sequence[Run]) -> int:
-        """Return how many characters the column takes, with the gap and the mark of the best."""
+        """Return the column's width in characters, with the gap and the mark of the best."""
         numbers = max(len(text) for text, _ in self.cells(runs)) + 1
         return max(numbers, *map(len, self.heading)) + 1
 
 
 def show(comparison: Comparison) -> None:
-    """Print the tables to stdout; to a narrow terminal in parts."""
+    """Print the tables on stdout, in parts if the terminal is narrow."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_FILE_WIDTH)
@@ -127,7 +127,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _markdown_table(head: list[str], rows: list[list[str]], left: int) -> str:
-    """Return a table whose first columns are texts, the others numbers."""
+    """Return a table whose first `left` columns are text and the others numbers."""
     rule = ["---"] * left + ["---:"] * (len(head) - left)
     lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     lines.insert(1, rule)
@@ -171,7 +171,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def _columns(comparison: Comparison) -> tuple[list[_Column], ...]:
-    """Return the columns: the loss, Dice, IoU, and the rest."""
+    """Return the columns in groups: the loss, Dice, IoU, and the rest."""
     names = comparison.scene.class_names
 
     def of_class(scores: str, index: int) -> Callable[[Run], float]:
@@ -188,13 +188,13 @@ def _columns(comparison: Comparison) -> tuple[list[_Column], ...]:
         score(("pixel", "acc."), lambda run: run.accuracy),
         _Column(("ms per", "call"), lambda run: run.milliseconds, "{:.1f}".format, min),
     ]
-    # What different losses say of themselves has no best.
+    # Values of different losses cannot be compared, so none is the best.
     loss = _Column(("loss at", "the end"), lambda run: run.loss, "{:.4f}".format, None)
     return [loss], dice, iou, rest
 
 
 def _fitting(comparison: Comparison, width: int) -> list[list[_Column]]:
-    """Put all columns into one table if they fit, else groups or parts of groups into several."""
+    """Put all columns into one table if they fit, otherwise into several."""
     groups = _columns(comparison)
     whole = [column for group in groups for column in group]
     widths = {column.heading: column.width(comparison.runs) for column in whole}
@@ -214,7 +214,7 @@ def _fitting(comparison: Comparison, width: int) -> list[list[_Column]]:
 
 
 def _name_width(runs: Sequence[Run], width: int) -> int:
-    """Return how wide the column of the losses is: the names of long sums are folded."""
+    """Return the width of the column of losses; the names of long sums are folded."""
     return min(max(len(run.name) for run in runs), _NAME, width // 2)
 
 
@@ -230,7 +230,7 @@ def _table(comparison: Comparison, columns: Sequence[_Column], width: int) -> Ta
 
 
 def _has_class_table(comparison: Comparison) -> bool:
-    """Return whether the classes need a table: they are colours, or too many for columns."""
+    """Return whether the classes need a table, as colours or because there are many."""
     return comparison.scene.coloured or _many_classes(comparison)
 
 
@@ -239,7 +239,7 @@ def _many_classes(comparison: Comparison) -> bool:
 
 
 def _class_columns(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return heading and texts of the columns that say what the classes are."""
+    """Return heading and texts of the columns that describe the classes."""
     scene = comparison.scene
     sizes = scene.class_sizes(held_out=True)
     columns = [(_CLASS, list(scene.class_names))]
@@ -249,7 +249,7 @@ def _class_columns(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def _class_scores(comparison: Comparison) -> list[tuple[Run, list[tuple[str, bool]]]]:
-    """Return each loss with the IoU of the classes, if the first table has no place for them."""
+    """Return each loss with the IoU of the classes, if the first table does not have them."""
     if not _many_classes(comparison):
         return []
     best = [
@@ -263,7 +263,7 @@ def _class_scores(comparison: Comparison) -> list[tuple[Run, list[tuple[str, boo
 
 
 def _class_tables(comparison: Comparison, width: int) -> Iterator[Table]:
-    """Yield the table of the classes, in parts if it is too wide."""
+    """Yield the table of classes, in parts if it is too wide."""
     columns, scores = _class_columns(comparison), _class_scores(comparison)
     headings = [textwrap.wrap(run.name, _HEADING) for run, _ in scores]
     room = width - 8 - sum(1 + max(map(len, texts)) for _, texts in columns)

@@ -1,4 +1,4 @@
-"""`array-losses crosscheck`: every loss against its float64 reference, everywhere here."""
+"""`array-losses crosscheck`: compare every loss with its float64 reference on all backends."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the subcommand takes."""
+    """Add the subcommand's arguments."""
     parser.epilog = (
-        "Exit status: 0 if everything agrees, 1 if anything disagrees, 2 if something that was "
-        "asked for is not here."
+        "Exit status: 0 if everything agrees, 1 if anything disagrees, 2 if something that you "
+        "named is missing."
     )
-    where = parser.add_argument_group("where to look (by default everywhere)")
+    where = parser.add_argument_group("what to check (default: everything that is installed)")
     for option, example in (
         ("frameworks", "numpy,strict,torch,jax,cupy"),
         ("devices", "cpu,cuda"),
         ("dtypes", "float64,float32,float16,bfloat16"),
         ("losses", "CrossEntropyLoss,DiceLoss"),
     ):
-        help_text = f"names with commas between them, such as {example}"
+        help_text = f"names separated by commas, such as {example}"
         where.add_argument(f"--{option}", metavar="NAMES", type=_names, help=help_text)
     output = parser.add_argument_group("what to write")
     output.add_argument(
-        "--all-rows", action="store_true", help="a section for each set of options, not each loss"
+        "--all-rows", action="store_true", help="one section per option set instead of one per loss"
     )
     output.add_argument(
         "--markdown", action="store_true", help="print Markdown instead of a table for terminals"
     )
     output.add_argument(
-        "--json", metavar="FILE", type=writable, help="write every row to this file as well"
+        "--json", metavar="FILE", type=writable, help="also write every row to a file"
     )
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        msg = f"expected names with commas between them, got {text!r}"
+        msg = f"expected names separated by commas, got {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return names
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print the table, and return the exit status."""
+    """Check, print the table; return the exit status."""
     require("numpy", "crosscheck")
     require("rich", "crosscheck")
     from array_losses.testing.backends import find_backends

@@ -1,4 +1,4 @@
-"""What `array-losses crosscheck` shows: one report as a terminal's table, as Markdown, as JSON."""
+"""The report of `crosscheck`: a table for a terminal, Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Report:
-    """All rows, on which versions, held to which limits, and how many seconds it took."""
+    """All rows, with the versions, the limits, and the seconds that the check took."""
 
     checked: list[Checked]
     versions: dict[str, str]
@@ -50,23 +50,23 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether every row does."""
+        """Whether every row agrees."""
         return not self.failed
 
     @cached_property
     def dtypes(self) -> list[str]:
-        """The dtypes that occur, widest first."""
+        """The dtypes that occur, the widest first."""
         return [name for name in KNOWN_DTYPES if any(one.row.dtype == name for one in self.checked)]
 
     def sections(self, *, all_rows: bool) -> dict[str, list[Checked]]:
-        """Return the rows of each loss, or of each of its sets of options, under a heading."""
+        """Return the rows by heading: one per loss, or one per option set."""
         if all_rows:
             return _grouped(self.checked, lambda one: f"{one.loss}: {one.options} ({one.data})")
         groups = _grouped(self.checked, lambda one: one.loss)
         return {f"{loss}: {_sets(rows)} option sets": rows for loss, rows in groups.items()}
 
     def title(self) -> str:
-        """Return what was checked with what."""
+        """Return the versions of array_losses and of the frameworks."""
         versions = [f"{name} {version}" for name, version in self.versions.items()]
         return ", ".join([f"array_losses {array_losses.__version__}", *versions])
 
@@ -79,7 +79,7 @@ class Report:
         return f"{len(self.failed):,} of {total} disagree {took}."
 
     def extremes(self) -> list[str]:
-        """Return where the largest errors are, relative to their limits."""
+        """Return the largest errors and where they occur, in sentences."""
         return [
             self._extreme("value", self.limits.value, lambda row: row.value_error, KNOWN_DTYPES),
             self._extreme("gradient", self.limits.gradient, _gradient_error, KNOWN_DTYPES[:2]),
@@ -108,16 +108,16 @@ class Report:
         )
 
     def legend(self) -> str:
-        """Return what the numbers mean."""
+        """Return the explanation of the numbers."""
         return (
             "Errors are in eps of the dtype, relative to the reference, NumPy in float64. Half "
-            "precision is compared with NumPy in float32: its values are float32, in eps of that; "
-            "its gradients in eps of their own dtype. ms: the median time of one call, with its "
-            "gradient, on these few pixels."
+            "precision is compared with NumPy in float32: errors of its values are in eps of "
+            "float32, errors of its gradients in eps of their own dtype. ms: the median time of "
+            "one call with its gradient, on these few pixels."
         )
 
     def failures(self) -> list[tuple[str, str]]:
-        """Return a heading and a text for each set of options that disagrees somewhere."""
+        """Return a heading and a text for each option set that disagrees somewhere."""
         groups = _grouped(self.failed, lambda one: f"{one.loss}: {one.options} ({one.data})")
         return [(name, describe(one.row for one in rows)) for name, rows in groups.items()]
 
@@ -143,7 +143,7 @@ def _gradient_error(row: Agreement) -> float:
 
 @dataclass(frozen=True)
 class _Cell:
-    """An error to print, and whether all that it summarises agree."""
+    """An error to print, and whether all rows that it summarises agree."""
 
     text: str
     ok: bool
@@ -194,7 +194,7 @@ def _milliseconds(rows: list[Checked]) -> str:
 
 
 def draw(console: Console, report: Report, *, all_rows: bool) -> None:
-    """Print the report on a terminal; it fits 80 columns."""
+    """Print the report on a terminal; it fits into 80 columns."""
     console.print(Text(report.title(), style="bold"), "", _table(report.dtypes), sep="\n")
     for heading, rows in report.sections(all_rows=all_rows).items():
         console.print(Text(heading, style="bold cyan"))
@@ -210,7 +210,7 @@ def draw(console: Console, report: Report, *, all_rows: bool) -> None:
 
 
 def _table(dtypes: list[str], rows: list[Checked] | None = None) -> Table:
-    """Return one section, or, without rows, the header of all: their columns are equally wide."""
+    """Return one section or, without rows, the header of all; their columns have equal widths."""
     table = Table(box=None, show_header=rows is None, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True, width=13)
     for dtype in dtypes:

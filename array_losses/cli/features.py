@@ -1,4 +1,4 @@
-"""What the classifier of `compare` sees of a pixel: its neighbourhood and its place."""
+"""Features of a pixel for the classifier of `compare`: its neighbourhood and its position."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _LAPLACIANS = (1.0, 2.0)
 def describe(scene: Scene) -> NDArray[np.float32]:
     """Return the features of every pixel, (features, slices, height, width), the last one 1.
 
-    They are whitened over the training pixels. Smoothed intensities differ little from one another:
-    as they are, a linear model needs thousands of steps, and losses would be compared by how far
-    they came instead of by where they lead.
+    They are whitened over the training pixels. Without that, smoothed intensities are so similar
+    that a linear model needs thousands of steps, and losses would be compared by their speed of
+    learning, not by their results.
     """
     planes = [_describe_slice(scene, index) for index in range(len(scene.labels))]
     features = np.stack(planes, axis=1)
     shape = (-1, 1, 1, 1)
     training = features[:, ~scene.held_out].astype(np.float64)
     mean, spread = training.mean(1), training.std(1)
-    # What never changes (the height in a single slice) has no spread; it becomes 0.
+    # A constant feature (the height in a single slice) has no spread and becomes 0.
     scale = np.where(spread > 1e-6, spread, np.inf)
     features -= mean.reshape(shape).astype(np.float32)
     features /= scale.reshape(shape).astype(np.float32)
@@ -45,7 +45,7 @@ def describe(scene: Scene) -> NDArray[np.float32]:
 
 
 def _describe_slice(scene: Scene, index: int) -> NDArray[np.float32]:
-    """Intensities at several scales, edges, place, and the products with which a plane bends."""
+    """Return intensities at several scales, edges, position, and products of these."""
     height, width = scene.labels.shape[1:]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     place = [y, x, np.full_like(y, 2 * scene.heights[index] - 1)]

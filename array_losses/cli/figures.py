@@ -1,4 +1,4 @@
-"""The picture of `compare`: the image, its truth, what each loss led to, and how it got there."""
+"""The picture of `compare`: image, truth, prediction of each loss, learning curves, scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 # The first four suit the brain: background, the rare class in the most striking colour, two calm
-# ones. More than 16 classes go on with hues.
+# ones. More than 16 classes get further hues.
 _CLASS_COLOURS = (
     *("#1b1f27", "#f5a623", "#4f8fc0", "#dfe7ee", "#c8553d", "#6aa56a", "#8e6bb0", "#d98cb3"),
     *("#b59b7a", "#3fb0ac", "#9aa83a", "#7a4b3a", "#4f5fa8", "#e07b39", "#8f969e", "#c23b75"),
@@ -40,14 +40,14 @@ _LINE_COLOURS = (
     *("#1d4e79", "#5b3a86", "#8f1d3f", "#7d4a0c"),
 )
 _UNCOLOURED = "#9aa0a8"  # pixels without a label
-_WIDTH, _HEADER, _CHARTS, _SIDE = 16.0, 0.75, 4.8, 4.5  # inches; the last of a panel, at most
-_LEGEND_ROW, _LEGEND_ROWS = 0.28, 3  # inches, and how many at most
+_WIDTH, _HEADER, _CHARTS, _SIDE = 16.0, 0.75, 4.8, 4.5  # inches; the last: a panel, at most
+_LEGEND_ROW, _LEGEND_ROWS = 0.28, 3  # height of a row in inches, and the largest number of rows
 _LONGEST_TITLE = 90  # characters
-_MARGIN = 4  # pixels around what is shown
+_MARGIN = 4  # pixels around the visible part
 
 
 def draw(comparison: Comparison, path: Path) -> None:
-    """Draw the picture and write it to a file, in the format that its ending names."""
+    """Draw the picture and write it to a file, in the format of the file extension."""
     runs, scene = comparison.runs, comparison.scene
     window = _window(scene.labels[scene.shown])
     rows = 1 if len(runs) <= 3 else 2
@@ -57,7 +57,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     panels = rows * (side * min(height / width, 1.4) + 0.4)
     legend = _Legend.of(scene)
     header = _HEADER + legend.height
-    # A `$` in a file's name is no formula, and what a font lacks is no reason for a warning.
+    # A `$` in a file name does not start a formula; a missing glyph needs no warning.
     with rc_context({**STYLE, "text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure: Any = Figure(figsize=(_WIDTH, header + panels + _CHARTS), dpi=110)
@@ -71,7 +71,7 @@ def draw(comparison: Comparison, path: Path) -> None:
 
 
 def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Return the rows and columns in which there is more than background."""
+    """Return the rows and columns that contain more than background."""
     kept = (labels != 0) & (labels != IGNORED)
     rows, columns = (np.flatnonzero(kept.any(axis)) for axis in (1, 0))
     return (
@@ -82,9 +82,9 @@ def _window(labels: NDArray[np.uint8]) -> tuple[slice, slice]:
 
 @dataclass(frozen=True)
 class _Legend:
-    """Which classes are named, in how many columns, and the height of their rows below the title.
+    """The classes that are named, in how many columns, and the height of the rows below the title.
 
-    Without rows the legend stands beside the title.
+    If the height is 0, the legend is beside the title.
     """
 
     classes: list[int]
@@ -93,7 +93,7 @@ class _Legend:
 
     @classmethod
     def of(cls, scene: Scene) -> _Legend:
-        """Name all classes, or those with the most pixels in the slice that is shown."""
+        """Name all classes, or those with the most pixels in the visible slice."""
         entry = 0.55 + 0.1 * max(map(len, scene.class_names))  # inches
         count = scene.num_classes
         title = 0.8 + 0.13 * len(scene.title)
@@ -101,7 +101,7 @@ class _Legend:
             return cls(list(range(count)), count, 0.0)
         columns = int((_WIDTH - 0.4) / entry)
         rows = min(math.ceil(count / columns), _LEGEND_ROWS)
-        most = rows * columns - (count > rows * columns)  # a place for "and 9 more"
+        most = rows * columns - (count > rows * columns)  # one entry is for "and 9 more"
         labels = scene.labels[scene.shown]
         sizes = np.bincount(labels[labels != IGNORED], minlength=count)
         largest = np.argsort(-sizes, kind="stable")[:most]
@@ -109,9 +109,9 @@ class _Legend:
 
 
 def _draw_header(figure: Any, scene: Scene, legend: _Legend, height: float) -> None:
-    """Write what is shown, and which colour is which class."""
-    note = "" if scene.held_out[scene.shown].all() else " (in the image, the others are paler)"
-    text = f"{scene.split}{note}; what each loss led to, and its mean IoU in %"
+    """Write the title and the legend of the classes."""
+    note = "" if scene.held_out[scene.shown].all() else " (training tiles are paler)"
+    text = f"{scene.split}{note}; predictions with each loss, and their mean IoU in %"
     title = _shortened(scene.title, _LONGEST_TITLE)
     figure.text(0.012, 1 - 0.13 / height, title, fontsize=15, fontweight="bold", va="top")
     figure.text(0.012, 1 - 0.55 / height, text, va="center", color="#5a616b")
@@ -142,7 +142,7 @@ def _square(colour: str, name: str) -> Line2D:
 
 
 def _class_colours(scene: Scene) -> list[str]:
-    """Return the colours that the mask has itself, or as many of ours as there are classes."""
+    """Return the mask's own colours, or one of our colours for each class."""
     if scene.coloured:
         return list(scene.keys)
     hues = (
@@ -157,9 +157,9 @@ def _class_colours(scene: Scene) -> list[str]:
 def _draw_panels(
     figure: Any, comparison: Comparison, window: tuple[slice, slice], rows: int, columns: int
 ) -> None:
-    """Draw image and truth first, above or beside one another, then what each loss led to."""
+    """Draw image and truth first, above or beside each other, then the prediction of each loss."""
     scene = comparison.scene
-    title = 0.3 / (figure.bbox.height / figure.dpi)  # inches, as a share of the height
+    title = 0.3 / (figure.bbox.height / figure.dpi)  # inches, as a fraction of the height
     figure.subplots_adjust(0.012, 0.02, 0.988, 1 - title, wspace=0.05, hspace=0.16)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
@@ -179,7 +179,7 @@ def _draw_panels(
 
 
 def _as_picture(scene: Scene) -> NDArray[np.floating[Any]]:
-    """Return the slice that is shown as grey or colours, paler where it was learnt from."""
+    """Return the visible slice in grey or colours, paler where the pixels were for training."""
     channels = (
         scene.image[:3, scene.shown] if len(scene.image) >= 3 else scene.image[:1, scene.shown]
     )
@@ -195,10 +195,10 @@ def _coloured(classes: Any, colours: Sequence[str]) -> NDArray[np.floating[Any]]
 
 
 def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
-    """Draw the learning curves, named at their ends."""
+    """Draw the learning curves, with names at their ends."""
     figure.subplots_adjust(left=0.09, right=0.76, top=0.88, bottom=0.13)
     axis = figure.subplots()
-    axis.set_title("Mean IoU of held-out pixels while learning", fontweight="bold", pad=10)
+    axis.set_title("Mean IoU of held-out pixels during training", fontweight="bold", pad=10)
     curves = [[100 * iou for iou in run.curve] for run in runs]
     ends = [curve[-1] for curve in curves]
     span = max(max(ends) - min(ends), 2.0)
@@ -234,13 +234,13 @@ def _draw_curves(figure: Any, runs: Sequence[Run]) -> None:
 
 
 def _lines(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """Return the colours of the lines, and their dashes: sums are dashed."""
+    """Return the colours and the styles of the lines; sums are dashed."""
     colours = [_LINE_COLOURS[index % len(_LINE_COLOURS)] for index in range(len(runs))]
     return colours, ["--" if "+" in run.name else "-" for run in runs]
 
 
 def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """Return places for labels near the values, in their order, at least `gap` apart."""
+    """Return positions for labels near the values, in the same order, at least `gap` apart."""
     order = np.argsort(values)
     places = np.asarray(values, dtype=float)[order]
     for _ in range(200):
@@ -256,12 +256,12 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 def _draw_scores(figure: Any, comparison: Comparison) -> None:
-    """Draw the IoU of each class as dots, a line for each loss, the best mean at the top."""
+    """Draw the IoU of each class as dots, one line per loss, the best mean at the top."""
     scene = comparison.scene
     runs = sorted(comparison.runs, key=lambda run: run.mean_iou)
     figure.subplots_adjust(left=0.22, right=0.97, top=0.88, bottom=0.13)
     axis = figure.subplots()
-    axis.set_title("IoU of each class (bar: mean; number: lowest)", fontweight="bold", pad=10)
+    axis.set_title("IoU per class (bar: mean; number: lowest)", fontweight="bold", pad=10)
     rows = range(len(runs))
     axis.set_yticks(rows, [_shortened(run.name, 17) for run in runs])
     axis.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""The files that a command writes: tried before the work, so that none of it is lost."""
+"""Output files. They are opened before the work starts, so that no result is lost at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["saving", "try_to_write", "writable"]
 
 
 def writable(text: str) -> Path:
-    """Return the path of a file, for argparse, if it can be written."""
+    """Return a path if a file can be written there; a type for argparse."""
     path = Path(text)
     try:
         try_to_write(path)
@@ -27,9 +27,9 @@ def writable(text: str) -> Path:
 
 
 def try_to_write(path: Path) -> None:
-    """Open a file for writing, and leave everything as it was.
+    """Open a file for writing and leave everything as it was; raise CommandError if that fails.
 
-    Nothing else tells for sure: permissions, quotas, file systems and names all have a say.
+    Nothing less is certain: permissions, quotas, file systems and names all matter.
     """
     with saving(path):
         if path.is_dir():
@@ -39,8 +39,10 @@ def try_to_write(path: Path) -> None:
             msg = f"the folder {path.parent} does not exist"
             raise CommandError(msg)
         if path.exists() and not path.is_file():
-            return  # a pipe or a terminal: to open it is to use it
-        target = path.resolve()  # where a link points that leads nowhere yet
+            return  # a pipe or a terminal: opening it is using it
+        target = (
+            path.resolve()
+        )  # of a symbolic link, which may point to a file that is yet to be made
         new = not target.exists()
         with target.open("ab"):
             pass
@@ -50,7 +52,7 @@ def try_to_write(path: Path) -> None:
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Say in one line why a file cannot be written."""
+    """Turn an OSError into a one-line message that the file cannot be written."""
     try:
         yield
     except OSError as error:

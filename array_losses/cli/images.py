@@ -1,4 +1,4 @@
-"""A user's image and mask: read, checked, and split into training and held-out pixels."""
+"""The image and mask of `compare`: read, checked, split into training and held-out pixels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICES", "Scene", "hold_out", "read_scene"]
 
-SLICES = 14  # of a volume: seven to learn from, seven in between to report on
-_MOST_PIXELS = 1_500_000  # a larger scene is read at every second, third, ... pixel: memory
+SLICES = 14  # of a volume: seven for training, the seven in between held out
+_MOST_PIXELS = 1_500_000  # of a larger scene, every second, third, ... pixel is read
 _MOST_LOGITS = 64_000_000  # pixels times classes, likewise
-_MANY = 16  # so many classes that are in a few pixels only are no classes
+_MANY = 16  # more classes than this that cannot be learnt: the file is probably not a mask
 _TILES = 8  # along each side of a 2-D image: a chequerboard of training and held-out tiles
 
 
@@ -36,13 +36,13 @@ class Scene:
     Attributes
     ----------
     title
-        What is shown, for headings.
+        A heading for pictures and tables.
     image
         Intensities, (channels, slices, height, width), about 0 to 1.
     labels
         Class of each pixel, (slices, height, width); `IGNORED` where there is none.
     held_out
-        True where a pixel is reported on, False where it is learnt from.
+        True where a pixel is for the scores, False where it is for training.
     heights
         Place of each slice in the volume, 0 to 1.
     class_names
@@ -50,9 +50,9 @@ class Scene:
     split
         How the held-out pixels were chosen, in words.
     keys
-        What each class is in the mask: a label, or a colour such as "#ff8000".
+        The label of each class in the mask, or its colour such as "#ff8000".
     notes
-        What the user should know about the data, in sentences.
+        Remarks about the data for the user, in sentences.
     """
 
     title: str
@@ -72,7 +72,7 @@ class Scene:
 
     @property
     def coloured(self) -> bool:
-        """Return whether the classes are colours in the mask."""
+        """Return whether the mask contains colours."""
         return self.keys[0].startswith("#")
 
     @property
@@ -82,7 +82,7 @@ class Scene:
 
     @property
     def shown(self) -> int:
-        """Return the slice for pictures: the held-out one that says most (highest entropy)."""
+        """Return the slice for pictures: the one with the highest entropy of held-out labels."""
         entropies = []
         for labels, held_out in zip(self.labels, self.held_out, strict=True):
             sizes = np.bincount(labels[held_out & (labels != IGNORED)], minlength=self.num_classes)
@@ -103,27 +103,27 @@ def read_scene(
     classes: Mapping[Key, str] | None = None,
     ignore: Collection[Key] = (),
 ) -> Scene:
-    """Read an image and its mask from files.
+    """Read an image and its mask from two files.
 
     Parameters
     ----------
     image_path, mask_path
-        PNG, JPEG (image only), TIFF, NPY or NIfTI; a picture, grey or colour, or a volume. The mask
-        holds integer labels or colours and has the image's shape, without its colour axis.
+        PNG, JPEG (image only), TIFF, NPY or NIfTI; an image, grey or colour, or a volume. The mask
+        contains integer labels or colours and has the image's shape, without its colour axis.
     classes
-        The classes of the mask in their order, with their names; by default all that occur.
+        The classes of the mask in order, with their names; default: all that occur.
     ignore
         Labels or colours whose pixels are left out.
 
     Returns
     -------
     Scene
-        The picture, or evenly spaced slices of the volume.
+        The image, or evenly spaced slices of the volume.
 
     Raises
     ------
     CommandError
-        If a file cannot be read, or what it holds cannot be used.
+        If a file cannot be read or its content cannot be used.
     """
     mask = read_mask(mask_path, classes, ignore)
     image = read(image_path)
@@ -132,7 +132,7 @@ def read_scene(
     channels, labels, heights, stride = _choose_pixels(channels, labels, len(mask.keys))
     held_out, split = hold_out(labels.shape)
     if stride > 1:
-        split += f", only 1 in {stride} pixels along each side is read"
+        split += f", only 1 in {stride} pixels along each side is used"
     scene = Scene(
         title=displayable(image_path.name),
         image=_unit_range(channels),
@@ -149,7 +149,7 @@ def read_scene(
 
 
 def hold_out(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], str]:
-    """Hold out every other slice, or every other tile of a single one; say so in words."""
+    """Hold out every other slice, or every other tile of a single one; describe it in words."""
     slices, height, width = shape
     held_out = np.zeros(shape, dtype=bool)
     if slices > 1:
@@ -164,12 +164,12 @@ def hold_out(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], str]:
 def _as_channels(
     image: NDArray[Any], mask: NDArray[Any], image_path: Path, mask_path: Path
 ) -> NDArray[np.float32]:
-    """Bring an image to (channels, slices, height, width); the mask tells which axis is what."""
+    """Bring an image to (channels, slices, height, width), guided by the mask's shape."""
     if image.dtype.kind not in "biuf":
-        msg = f"{image_path}: holds {image.dtype}, an image holds real numbers"
+        msg = f"{image_path}: expected an image of real numbers, got {image.dtype}"
         raise CommandError(msg)
     if mask.ndim not in {2, 3}:
-        msg = f"{mask_path}: a mask has two or three axes, this one has shape {mask.shape}"
+        msg = f"{mask_path}: expected a mask with two or three axes, got shape {mask.shape}"
         raise CommandError(msg)
     if image.shape == mask.shape:
         channels = image[None]
@@ -183,7 +183,7 @@ def _as_channels(
         raise CommandError(msg)
     channels = channels.astype(np.float32)
     if not np.isfinite(channels).all():
-        msg = f"{image_path}: holds NaN or infinity"
+        msg = f"{image_path}: expected finite numbers, got NaN or infinity"
         raise CommandError(msg)
     return channels[:, None] if mask.ndim == 2 else channels
 
@@ -191,9 +191,9 @@ def _as_channels(
 def _choose_pixels(
     image: NDArray[np.float32], labels: NDArray[np.uint8], classes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32], int]:
-    """Take evenly spaced slices that hold more than one class, thinned out if they are large.
+    """Take evenly spaced slices that contain more than one class, thinned out if they are large.
 
-    Returns image, labels, the places of the slices from 0 to 1, and 1 in how many pixels is taken.
+    Returns image, labels, the positions of the slices from 0 to 1, and the stride of the pixels.
     """
     last = len(labels) - 1
     varied = [np.unique(plane[plane != IGNORED]).size > 1 for plane in labels]
@@ -207,22 +207,23 @@ def _choose_pixels(
 
 
 def _check_split(scene: Scene, path: Path) -> None:
-    """Refuse a mask with classes that cannot be learnt, or are nowhere to be reported on."""
+    """Raise CommandError if a class has no training or no held-out pixels."""
     training, held_out = (scene.class_sizes(held_out=part) for part in (False, True))
     missing = np.flatnonzero((training == 0) | (held_out == 0))
     if missing.size:
         part = "training" if training[missing[0]] == 0 else "held-out"
-        others = f", {missing.size - 1} other classes likewise" if missing.size > 1 else ""
-        doubt = "is it the mask, and not the image? If it is, " if missing.size > _MANY else ""
+        others = f", nor of {missing.size - 1} other classes" if missing.size > 1 else ""
+        doubt = "is this really the mask? If so, " if missing.size > _MANY else ""
+        them = "them" if missing.size > 1 else "it"
         keys = shlex.quote(",".join(scene.keys[index] for index in missing))
         msg = (
-            f"{path}: {scene.class_names[missing[0]]} is in none of the {part} pixels "
-            f"({scene.split}){others}; {doubt}leave it out with --ignore {keys}"
+            f"{path}: no {part} pixel of {scene.class_names[missing[0]]}{others} "
+            f"({scene.split}); {doubt}leave {them} out with --ignore {keys}"
         )
         raise CommandError(msg)
 
 
 def _unit_range(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each channel so that all but its extremes lie between 0 and 1."""
+    """Scale each channel so that its 0.5 and 99.5 percentiles become 0 and 1."""
     low, high = np.percentile(channels, (0.5, 99.5), axis=(1, 2, 3), keepdims=True)
     return ((channels - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The command `array-losses`: its subcommands, and what it says when it cannot run one."""
+"""Entry point of the command `array-losses`: parses the arguments and runs a subcommand."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# The module of a subcommand has its name, and in it `add_arguments(parser)` and
-# `run(arguments) -> int`. It is imported when it is chosen, so `--help` needs no extra.
+# Each subcommand has a module of the same name with `add_arguments(parser)` and
+# `run(arguments) -> int`. It is imported only when chosen, so `--help` needs no extra.
 _SUBCOMMANDS = {
-    "compare": "train a small pixel classifier with every loss, and compare",
-    "crosscheck": "check every loss on every framework, device and dtype found here",
+    "compare": "train a small pixel classifier with every loss and compare the results",
+    "crosscheck": "check every loss on every framework, device and dtype found on this machine",
 }
 
 
@@ -30,21 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows the command's name; by default what the user typed.
+        The arguments after the command's name; default: those of the process.
 
     Returns
     -------
     int
-        The exit status: 0 for success, 1 for a negative result, 2 for a mistake of the user or
-        something that is missing. A mistake in the arguments, and ``--help``, raise SystemExit as
-        argparse does.
+        The exit status: 0 for success, 1 for a check that failed, 2 for an error that the user can
+        fix. Wrong arguments and ``--help`` raise SystemExit, as in argparse.
     """
     print_anywhere()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(given)
     parsed = parser.parse_args(given)
     if parsed.subcommand is None:
-        # Nothing was asked for and nothing done: a script that lost its arguments must notice.
+        # Not a success: a script that lost its arguments must notice.
         parser.print_help(sys.stderr)
         return 2
     module = _module(parsed.subcommand)
@@ -55,7 +54,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="array-losses",
         description="Segmentation losses for NumPy, CuPy, PyTorch and JAX arrays.",
-        epilog="`array-losses SUBCOMMAND --help` says what a subcommand does and takes.",
+        epilog="`array-losses SUBCOMMAND --help` describes a subcommand and its options.",
     )
     version = f"array_losses {array_losses.__version__}"
     parser.add_argument("--version", action="version", version=version)

@@ -1,4 +1,4 @@
-"""The classes of a mask: its labels or colours, numbered, named, and some of them left out."""
+"""Reads a mask: numbers and names its labels or colours, and leaves some of them out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["IGNORED", "OTHERS", "Key", "Mask", "read_mask"]
 
-IGNORED = 255  # the label of pixels that neither teach nor count
+IGNORED = 255  # the label of pixels without a class
 _MOST_CLASSES = 255  # 0 to 254
-# What a class is in the mask: a label such as "7", or a colour such as "#ff8000".
+# A class as the mask has it: a label such as "7", or a colour such as "#ff8000".
 Key: TypeAlias = str
-OTHERS = "others"  # all that is not among the classes that were given
+OTHERS = "others"  # all labels or colours that are not among the given classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Mask:
     labels
         The class of each pixel; `IGNORED` where there is none.
     keys, names
-        What each class is in the file, and how it is called.
+        The label or colour of each class in the file, and its name.
     notes
-        What the user should know, in sentences.
+        Remarks for the user, in sentences.
     """
 
     labels: NDArray[np.uint8]
@@ -55,14 +55,14 @@ def read_mask(
     path
         The file.
     wanted
-        The classes in their order, with their names; by default all that occur.
+        The classes in order, with their names; default: all that occur.
     ignore
-        What is left out.
+        Labels or colours to leave out.
 
     Raises
     ------
     CommandError
-        If the file cannot be read, or what it holds is no mask.
+        If the file cannot be read or is not a mask.
     """
     if path.suffix.lower() in JPEG:
         msg = f"{path}: a JPEG does not keep labels exactly; save the mask as PNG"
@@ -76,8 +76,8 @@ def read_mask(
     codes = _colour_codes(array, path) if coloured else _label_codes(array, path)
     for key in asked:
         if key != OTHERS and _is_colour(key) != coloured:
-            held = "colours such as #ff8000" if coloured else "integer labels"
-            msg = f"{path}: holds {held}, and {key} is not one of them"
+            kind = "a colour such as #ff8000" if coloured else "an integer label"
+            msg = f"{path}: expected {kind} in --classes and --ignore, got {key}"
             raise CommandError(msg)
     return _numbered(codes, _Naming(path, coloured=coloured), wanted, ignore)
 
@@ -88,7 +88,7 @@ def _is_colour(key: Key) -> bool:
 
 @dataclass(frozen=True)
 class _Naming:
-    """How the values of a mask are called, for the user."""
+    """Names for the values of a mask."""
 
     path: Path
     coloured: bool
@@ -102,11 +102,11 @@ class _Naming:
 
 def _label_codes(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
-        msg = f"{path}: holds {array.dtype}, a mask holds integer labels or colours"
+        msg = f"{path}: expected a mask of integer labels or colours, got {array.dtype}"
         raise CommandError(msg)
-    # Whole numbers stored as floats are labels: many NIfTI files are written like that.
+    # Integers stored as floats are accepted: many NIfTI files have them.
     if not (np.isfinite(array) & (array == np.floor(array))).all():
-        msg = f"{path}: holds fractions; a mask holds integer labels"
+        msg = f"{path}: expected a mask of integer labels, got fractions"
         raise CommandError(msg)
     return array
 
@@ -118,10 +118,10 @@ def _colour_codes(array: NDArray[Any], path: Path) -> NDArray[np.int32]:
     if array.ndim == 2:
         array = np.stack([array] * 3, axis=-1)
     if array.dtype.kind not in "iu" or array.shape[-1] not in {3, 4}:
-        msg = f"{path}: holds no colours of 8 bits (shape {array.shape}, {array.dtype})"
+        msg = f"{path}: expected 8-bit colours, got shape {array.shape} and {array.dtype}"
         raise CommandError(msg)
     if array.size and not 0 <= array.min() <= array.max() <= 255:
-        msg = f"{path}: holds colours that are not of 8 bits, from {array.min()} to {array.max()}"
+        msg = f"{path}: expected 8-bit colours, got values from {array.min()} to {array.max()}"
         raise CommandError(msg)
     red, green, blue = np.moveaxis(array[..., :3].astype(np.int32), -1, 0)
     return (red << 16) + (green << 8) + blue
@@ -130,7 +130,7 @@ def _colour_codes(array: NDArray[Any], path: Path) -> NDArray[np.int32]:
 def _numbered(
     codes: NDArray[Any], naming: _Naming, wanted: Mapping[Key, str] | None, ignore: Collection[Key]
 ) -> Mask:
-    """Number the classes in the order that was given, or in that of their values."""
+    """Number the classes in the given order, or by their values."""
     values = np.unique(codes)
     found = {naming.key(value): place for place, value in enumerate(values)}
     chosen = [key for key in wanted or found if key in found and key not in ignore]
@@ -141,12 +141,12 @@ def _numbered(
         numbers[found[key]] = number
     names = [(wanted or {}).get(key) or naming.name(key) for key in chosen]
     if len({*names}) < len(names):
-        msg = f"{naming.path}: two classes would have the same name among {_listed(names)}"
+        msg = f"{naming.path}: two classes have the same name: {_listed(_repeated(names))}"
         raise CommandError(msg)
     notes = []
     if not naming.coloured and "255" in chosen and len(chosen) > 2:
         notes.append(
-            f"{naming.path}: label 255 is taken as a class; if it means that a pixel has no label, "
+            f"{naming.path}: label 255 is treated as a class; if it marks pixels without a label, "
             "leave it out with --ignore 255"
         )
     labels = numbers[np.searchsorted(values, codes)]
@@ -157,20 +157,24 @@ def _check(naming: _Naming, chosen: Sequence[Key], rest: Sequence[Key]) -> None:
     path, what = naming.path, "colours" if naming.coloured else "labels"
     if len(chosen) + len(rest) > _MOST_CLASSES:
         msg = (
-            f"{path}: holds {len(chosen) + len(rest):,} different {what}, more than "
-            f"{_MOST_CLASSES}; is it the mask, and not the image? If it is, say which are classes, "
-            f"with --classes, and leave out the others, with --ignore {OTHERS}"
+            f"{path}: expected at most {_MOST_CLASSES} different {what}, got "
+            f"{len(chosen) + len(rest):,}; is this really the mask? If so, list its classes with "
+            f"--classes and leave out the others with --ignore {OTHERS}"
         )
         raise CommandError(msg)
     if rest:
         msg = (
-            f"{path}: holds {what} that are not among --classes: {_listed(rest)}; leave them out "
-            f"with --ignore {OTHERS}"
+            f"{path}: {what} that are not among --classes: {_listed(rest)}; leave them out with "
+            f"--ignore {OTHERS}"
         )
         raise CommandError(msg)
     if len(chosen) < 2:
-        msg = f"{path}: holds fewer than two classes: {_listed(chosen) or 'none'}"
+        msg = f"{path}: expected at least two classes, got {_listed(chosen) or 'none'}"
         raise CommandError(msg)
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def _listed(keys: Sequence[Key], most: int = 6) -> str:

@@ -1,4 +1,4 @@
-"""How far a command has come, on stderr: a bar on a terminal, else a line every ten seconds."""
+"""Progress on stderr: a bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["progress"]
 
-INTERVAL = 10.0  # seconds: continuous integration stops jobs that are silent
+INTERVAL = 10.0  # seconds; continuous integration ends jobs that print nothing for long
 
 
 @contextmanager
 def progress(command: str, unit: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """Show how many of the units are done; yield what says on what work goes on, and what is done.
+    """Show progress within a ``with`` block; yield the function that updates it.
 
-    It is called as ``show("DiceLoss", 1)``: another unit is done, and DiceLoss is at work.
+    ``show("DiceLoss", 1)`` adds 1 to the number of finished units and names the current work.
     """
     console = Console(stderr=True)
     with _bar(console, total) if console.is_terminal else _lines(command, unit, total) as show:
@@ -44,7 +44,7 @@ def _bar(console: Console, total: int) -> Iterator[Callable[[str, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left:"),
+        TextColumn("remaining:"),
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
@@ -65,23 +65,23 @@ class _State:
 
 @contextmanager
 def _lines(command: str, unit: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """Print from a thread of its own: a single step may take longer than the interval."""
+    """Print from a thread, since one step may take longer than the interval."""
     state, end, start = _State(), threading.Event(), time.monotonic()
 
     def show(what: str, done: int) -> None:
         state.what = what
         state.done += done
 
-    def speak() -> None:
+    def print_lines() -> None:
         while not end.wait(INTERVAL):
             took = time.monotonic() - start
             line = f"array-losses {command}: {state.done} of {total} {unit}, {took:.0f} s"
             print(f"{line}, {state.what}", file=sys.stderr, flush=True)
 
-    speaker = threading.Thread(target=speak, daemon=True)
-    speaker.start()
+    thread = threading.Thread(target=print_lines, daemon=True)
+    thread.start()
     try:
         yield show
     finally:
         end.set()
-        speaker.join()
+        thread.join()

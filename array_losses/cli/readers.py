@@ -1,4 +1,4 @@
-"""Pictures and volumes, read from files of any of the formats."""
+"""Readers of images and volumes: PNG, JPEG, TIFF, NPY and NIfTI."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _FORMATS = (".png", *JPEG, ".tif", ".tiff", ".npy", *_NIFTI)
 
 
 def read(path: Path, *, indices: bool = False) -> NDArray[Any]:
-    """Read a file; a volume comes with its slices along the first axis, colours along the last.
+    """Read an image, with colours along the last axis, or a volume, with slices along the first.
 
-    An indexed picture comes as its indices, if they are asked for, or as colours.
+    With `indices`, an indexed image is returned as its indices, otherwise as colours.
     """
     name = path.name.lower()
     if not name.endswith(_FORMATS):
-        msg = f"{path}: cannot read this format; expected one of {', '.join(_FORMATS)}"
+        msg = f"{path}: unknown file format; expected one of {', '.join(_FORMATS)}"
         raise CommandError(msg)
     try:
         problem = _problem(path)
         if problem is None:
             return _read(path, name, indices=indices)
     except Exception as error:
-        # Every reader has errors of its own, and all of them mean this.
+        # Each reader raises errors of its own.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         msg = f"{path}: cannot be read: {reason}"
         raise CommandError(msg) from error
@@ -48,8 +48,8 @@ def _problem(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return "there is no such file"
-    return "is a folder, expected a file" if stat.S_ISDIR(mode) else None
+        return "no such file"
+    return "expected a file, got a folder" if stat.S_ISDIR(mode) else None
 
 
 def _read(path: Path, name: str, *, indices: bool) -> NDArray[Any]:
@@ -73,18 +73,18 @@ def _read_nifti(path: Path) -> NDArray[Any]:
 
 
 def axial_slices(volume: NDArray[Any]) -> NDArray[Any]:
-    """Turn axes (right, anterior, superior) into slices, the lowest first, the front up."""
+    """Turn axes (right, anterior, superior) into axial slices, lowest first, anterior up."""
     return np.transpose(volume, (2, 1, 0))[:, ::-1, :]
 
 
 def _read_picture(path: Path, *, indices: bool) -> NDArray[Any]:
-    """Read a PNG or a JPEG, turned as cameras ask for and viewers and annotation tools show it."""
+    """Read a PNG or JPEG, rotated by its EXIF tag as viewers and annotation tools do."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as opened:
         picture = ImageOps.exif_transpose(opened)
         mode = picture.mode
-        if mode == "LA":  # opacity says nothing
+        if mode == "LA":  # opacity is not used
             picture = picture.convert("L")
         elif not (mode in _READ_AS_IT_IS or (mode == "P" and indices)):
             picture = picture.convert("RGB")

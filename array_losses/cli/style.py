@@ -1,4 +1,4 @@
-"""How the plots of the commands look."""
+"""The style of all plots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["FAINT", "STYLE"]
 
-FAINT = "#8a9099"  # edges, and lines of reference
+FAINT = "#8a9099"  # edges and reference lines
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,

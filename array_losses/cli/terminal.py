@@ -1,4 +1,4 @@
-"""Texts for any terminal: what its encoding lacks is spelt with the characters that it has."""
+"""Text for any terminal: characters that its encoding lacks are replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPELLINGS = {"×": "x", "–": "-", "—": "-", "…": "..."}
 
 
 def print_anywhere() -> None:
-    """Make stdout and stderr take every text: in ASCII, Lovász becomes Lovasz."""
+    """Make stdout and stderr accept any text: in ASCII, Lovász becomes Lovasz."""
     codecs.register_error("array_losses", _spelt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -36,6 +36,6 @@ def _spelling(character: str) -> str:
 
 
 def displayable(text: str) -> str:
-    r"""Return a text that holds names of files, its control characters and stray bytes as \x1b."""
+    r"""Escape control characters, and bytes that are not text, in the name of a file: \x1b."""
     text = os.fsencode(text).decode("utf-8", "backslashreplace")
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

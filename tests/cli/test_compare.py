@@ -231,10 +231,10 @@ def test_labels_take_a_table_as_well(files):
     ("options", "message"),
     [
         (["--classes=#000000,#ff8000"], "not among --classes: #0080ff; leave them out with"),
-        (["--classes=0,1"], "holds colours such as #ff8000, and 0 is not one of them"),
-        (["--ignore=255"], "and 255 is not one of them"),
-        (["--classes=#000000", "--ignore=others"], "holds fewer than two classes: #000000"),
-        (["--classes=#000000=#0080ff,#0080ff,#ff8000"], "would have the same name"),
+        (["--classes=0,1"], "expected a colour such as #ff8000 in --classes and --ignore, got 0"),
+        (["--ignore=255"], "expected a colour such as #ff8000 in --classes and --ignore, got 255"),
+        (["--classes=#000000", "--ignore=others"], "expected at least two classes, got #000000"),
+        (["--classes=#000000=#0080ff,#0080ff,#ff8000"], "two classes have the same name: #0080ff"),
     ],
 )
 def test_status_2_for_colours_that_do_not_fit(colour_files, run, options, message):
@@ -248,7 +248,7 @@ def test_colours_given_for_labels(files, run):
     image, labels = blobs((HEIGHT, WIDTH))
     status, _, err = run(*files(image, labels.astype(int) * 1000), "--ignore=#ffffff")
     assert status == 2
-    assert "holds colours that are not of 8 bits, from 0 to 2000" in err
+    assert "expected 8-bit colours, got values from 0 to 2000" in err
 
 
 def test_colours_and_their_table_from_end_to_end(colour_files, run, tmp_path):
@@ -271,7 +271,7 @@ def test_255_beside_other_labels_is_spoken_of(files, run):
     paths = files(image, np.where(labels == 2, 255, labels))
     status, _, err = run(*paths, TWO, "--steps=1")
     assert status == 0
-    assert "label 255 is taken as a class" in err
+    assert "label 255 is treated as a class" in err
     assert "--ignore 255" in err
     assert run(*paths, TWO, "--steps=1", "--ignore=255")[2] == ""
     binary = files(image, np.where(labels > 0, 255, 0))
@@ -299,7 +299,7 @@ def test_255_classes(files, run, tmp_path):
 def test_256_classes_are_too_many(files, run):
     status, _, err = run(*files(*many_classes(256)))
     assert status == 2
-    assert "holds 256 different labels, more than 255" in err
+    assert "expected at most 255 different labels, got 256" in err
     status, _, err = run(
         *files(*many_classes(256)), "--classes=0,1", "--ignore=others", "--steps=1"
     )
@@ -323,15 +323,27 @@ def _replaced(array, value):
 BAD = {
     "shapes": (lambda i, m: (i, m[:-1]), "differ in shape"),
     "a flat mask of a volume": (lambda i, m: (np.stack([i] * 5), m), "differ in shape"),
-    "fractions": (lambda i, m: (i, _replaced(m, 0.4)), "holds fractions"),
-    "a mask with NaN": (lambda i, m: (i, _replaced(m, np.nan)), "holds fractions"),
+    "fractions": (
+        lambda i, m: (i, _replaced(m, 0.4)),
+        "expected a mask of integer labels, got fractions",
+    ),
+    "a mask with NaN": (
+        lambda i, m: (i, _replaced(m, np.nan)),
+        "expected a mask of integer labels, got fractions",
+    ),
     "an image with NaN": (lambda i, m: (_replaced(i, np.nan), m), "NaN or infinity"),
-    "the image as mask": (lambda i, _: (i, i.astype(int)), "is it the mask, and not the image"),
-    "one class": (lambda i, m: (i, np.zeros_like(m)), "fewer than two classes"),
-    "text": (lambda i, m: (i, m.astype(str)), "a mask holds integer labels"),
-    "complex": (lambda i, m: (i + 0j, m), "an image holds real numbers"),
-    "fractions as colours": (lambda i, m: (i, np.stack([m, m, m / 2], -1)), "no colours of 8 bits"),
-    "long colours": (lambda i, m: (i, np.stack([m, m, m.astype(int) * 500], -1)), "not of 8 bits"),
+    "the image as mask": (lambda i, _: (i, i.astype(int)), "is this really the mask?"),
+    "one class": (lambda i, m: (i, np.zeros_like(m)), "expected at least two classes, got 0"),
+    "text": (lambda i, m: (i, m.astype(str)), "expected a mask of integer labels or colours, got"),
+    "complex": (lambda i, m: (i + 0j, m), "expected an image of real numbers, got complex128"),
+    "fractions as colours": (
+        lambda i, m: (i, np.stack([m, m, m / 2], -1)),
+        "8-bit colours, got shape",
+    ),
+    "long colours": (
+        lambda i, m: (i, np.stack([m, m, m.astype(int) * 500], -1)),
+        "got values from 0 to 1000",
+    ),
     "one axis": (lambda i, m: (i[0], m[0]), "two or three axes"),
     "a class in one tile": (lambda i, m: (i, _replaced(m, 9)), "leave it out with --ignore 9"),
 }
@@ -350,7 +362,7 @@ def test_status_2_and_one_line_for_files_that_cannot_be_used(files, run, case):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("image.bmp", b"BM", "cannot read this format"),
+        ("image.bmp", b"BM", "unknown file format"),
         ("image.png", None, "no such file"),
         (f"{'x' * 300}.png", None, "cannot be read: File name too long"),
         ("image.jpg", b"\xff\xd8\xff", "save the mask as PNG"),
@@ -370,7 +382,7 @@ def test_status_2_for_files_that_cannot_be_read(tmp_path, run, name, content, ex
 
 def test_status_2_for_a_folder(tmp_path, run):
     (tmp_path / "image.png").mkdir()
-    assert "is a folder" in run(tmp_path / "image.png", tmp_path / "image.png")[2]
+    assert "expected a file, got a folder" in run(tmp_path / "image.png", tmp_path / "image.png")[2]
 
 
 @pytest.mark.parametrize("option", ["output", "json"])
@@ -379,7 +391,7 @@ def test_inputs_are_not_written_over(files, tmp_path, capsys, option):
     before = mask.read_bytes()
     others = [] if option == "output" else ["--output", str(tmp_path / "out.png")]
     assert main(["compare", str(image), str(mask), f"--{option}={mask}", *others]) == 2
-    assert f"--{option} would write over MASK" in capsys.readouterr().err
+    assert f"--{option} would overwrite MASK" in capsys.readouterr().err
     assert mask.read_bytes() == before
 
 
@@ -418,14 +430,14 @@ def test_the_table_on_a_terminal_that_is_ascii(files, tmp_path):
 def test_status_2_for_an_image_without_a_mask(run):
     status, _, err = run("image.png")
     assert status == 2
-    assert "IMAGE and MASK go together" in err
+    assert "expected both IMAGE and MASK, or neither" in err
 
 
 @pytest.mark.parametrize("option", ["--ignore=255", "--classes=0,1"])
 def test_status_2_for_classes_without_a_mask(run, option):
     status, out, err = run(option)
     assert (status, out) == (2, "")
-    assert "are for a MASK" in err
+    assert "need a MASK" in err
 
 
 def test_status_2_and_the_extra_for_a_missing_package(run, monkeypatch):
