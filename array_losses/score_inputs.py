@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from array_losses.core import options
+from array_losses.core.label_confusion import refuse
 from array_losses.core.labels import as_integers, ignored, outside
 from array_losses.core.namespace import (
     Array,
@@ -22,8 +23,7 @@ from array_losses.core.namespace import (
     is_real_floating,
     namespace_of,
 )
-from array_losses.core.predictions import refuse
-from array_losses.frameworks import as_numpy, may_look
+from array_losses.frameworks import as_numpy, can_inspect
 
 __all__ = ["Reading", "check_predicted", "multi_hot", "read"]
 
@@ -305,7 +305,7 @@ def _check_no_class_axis(class_axis: int) -> None:
 def _inspected(*arrays: Array) -> tuple[Namespace, tuple[Array, ...]] | None:
     """Return the arrays if their values can be inspected, as NumPy's if possible; else None."""
     near = as_numpy(*arrays)
-    if near is None and all(may_look(x) for x in arrays):
+    if near is None and all(can_inspect(x) for x in arrays):
         near = arrays
     return None if near is None else (namespace_of(array=near[0]), near)
 

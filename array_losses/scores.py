@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from array_losses.core.formula import Fraction, Totals, divide, prepare
-from array_losses.core.labels import Labels, outside
+from array_losses.core.label_confusion import confusion
+from array_losses.core.labels import outside
 from array_losses.core.namespace import (
     Array,
     ArrayT,
@@ -19,8 +19,8 @@ from array_losses.core.namespace import (
     is_real_floating,
     namespace_of,
 )
-from array_losses.core.predictions import confusion
-from array_losses.frameworks import alike, as_numpy, plainly
+from array_losses.core.protocol import Fraction, Sums, divide, prepare
+from array_losses.frameworks import alike, as_numpy, library_of, of_namespace, plainly
 from array_losses.losses.base import Reduction
 from array_losses.losses.class_mean import ClassLoss, ClassPool
 from array_losses.losses.overlap import DiceLoss, JaccardLoss
@@ -184,10 +184,10 @@ class _Coefficient(ClassLoss):
         """The values that `absent` may have."""
         return "nan", "skip", "one", "zero"
 
-    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
         """Return the scores of the classes, reduced; NaN if none counts."""
-        sums = self.pooled(xp, totals)
-        scores, counted = self._scores(xp, sums), self._counted(xp, sums)
+        pooled = self.pooled(xp, sums)
+        scores, counted = self._scores(xp, pooled), self._counted(xp, pooled)
         if self.reduction == "none":
             table = xp.where(counted, scores, float("nan"))
             if self.over_classes:
@@ -201,29 +201,29 @@ class _Coefficient(ClassLoss):
         rows = xp.sum(xp.where(numbers == 0.0, 0.0, xp.ones_like(numbers)))
         return xp.where(rows == 0.0, float("nan"), divide(xp, xp.sum(means), rows)), None
 
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d score / d totals."""
-        sums = self.pooled(xp, totals)
-        each = xp.astype(self._counted(xp, sums), sums[0].dtype)
+    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d score / d sums."""
+        pooled = self.pooled(xp, sums)
+        each = xp.astype(self._counted(xp, pooled), pooled[0].dtype)
         if self.reduction == "mean":
             numbers = xp.sum(each, axis=1, keepdims=True)
             rows = xp.sum(xp.where(numbers == 0.0, 0.0, xp.ones_like(numbers)))
             each = divide(xp, each, numbers * rows)
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        return self.unpooled(xp, totals, self.class_rates(xp, sums, -d * each))
+        return self.unpooled(xp, sums, self.grad_class_losses(xp, pooled, -d * each))
 
-    def _scores(self, xp: Namespace, sums: Totals) -> Array:
+    def _scores(self, xp: Namespace, sums: Sums) -> Array:
         """Return the score of each class, (images or 1, classes)."""
         in_neither = 1.0 if self.absent == "one" else 0.0
         return xp.where(_nowhere(sums), in_neither, 1.0 - self.class_losses(xp, sums))
 
-    def _counted(self, xp: Namespace, sums: Totals) -> Array:
+    def _counted(self, xp: Namespace, sums: Sums) -> Array:
         """Return which scores count, (images or 1, classes); a score of NaN counts."""
         if self.absent == "nan":
             left_out = _nowhere(sums)
         elif self.absent == "skip":
-            left_out = self.mass(xp, sums) == 0.0
+            left_out = self.support(xp, sums) == 0.0
         else:
             left_out = xp.zeros_like(sums[0], dtype=xp.bool)
         if self.include_background or self.over_classes:
@@ -231,7 +231,7 @@ class _Coefficient(ClassLoss):
         return ~(left_out | (self._class_weights(xp, sums[0]) == 0.0))
 
 
-def _nowhere(sums: Totals) -> Array:
+def _nowhere(sums: Sums) -> Array:
     """Return which classes are neither in the prediction nor in the target."""
     hits, false, missed = sums
     return hits + false + missed == 0.0
@@ -315,9 +315,10 @@ def _score_of_labels(
     images, *space = predicted.shape
     zero = here.zeros((), dtype=here.float64, device=device(predicted))
     only_a_shape = here.broadcast_to(zero, (images, count, *space))
-    (batch,) = prepare(((1.0, score),), only_a_shape, labels, weights, None)  # type: ignore[arg-type]
-    totals = confusion(batch, predicted, score.view, per_image=score.per_image)
-    value, _ = score.value(here, totals)
+    lib, terms = library_of(predicted), ((1.0, score),)
+    (batch,) = prepare(lib, terms, only_a_shape, labels, weights, None)  # type: ignore[arg-type]
+    sums = confusion(lib, batch, predicted, score.view, per_image=score.per_image)
+    value, _ = score.value_of(here, sums)
     return xp.asarray(value, dtype=dtype, device=device(prediction))
 
 
@@ -333,6 +334,6 @@ def _as_probabilities(xp: Namespace, prediction: Array, count: int, dtype: DType
     if count == 1:
         found = xp.astype(flat, dtype)
     else:
-        found = xp.astype(Labels(xp, flat, count, traced=True).equal, dtype)
+        found = xp.astype(of_namespace(xp).compared_labels(flat, count).equal, dtype)
         found = xp.where(outside(xp, flat, count - 1), float("nan"), found)
     return xp.reshape(found, (images, count, *space))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from array_losses.core.library import Library
 from array_losses.core.namespace import (
     Array,
     Namespace,
     device,
     is_bool,
     is_integer,
-    is_jax_namespace,
-    is_numpy_namespace,
     is_real_floating,
-    namespace_of,
 )
 
 __all__ = ["Batch", "check", "classes_second"]
@@ -49,9 +47,16 @@ class Batch:
         return Batch(xp, unread, self.target, self.pixel_weights)
 
 
-def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_axis: int) -> Batch:
+def check(
+    lib: Library,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    *,
+    class_axis: int,
+) -> Batch:
     """Return the canonical form of the arrays, or raise an error that names the one at fault."""
-    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    xp = lib.xp
     _check_dtypes(xp, logits, target, pixel_weights)
     axis = _checked_axis(logits, class_axis)
     pixels_shape = logits.shape[:axis] + logits.shape[axis + 1 :]
@@ -59,7 +64,7 @@ def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_ax
     if tuple(target.shape) != tuple(pixels_shape if labelled else logits.shape):
         msg = (
             f"`target` must have the shape {tuple(pixels_shape)} (labels) or {tuple(logits.shape)} "
-            f"(one value a class) for logits with class_axis={class_axis}, "
+            f"(one value per class) for logits with class_axis={class_axis}, "
             f"got {tuple(target.shape)}{_hint(tuple(logits.shape), tuple(target.shape), axis)}."
         )
         raise ValueError(msg)
@@ -77,7 +82,8 @@ def check(logits: Array, target: Array, pixel_weights: Array | None, *, class_ax
             f"{_weights_hint(tuple(pixels_shape), tuple(pixel_weights.shape), axis)}."
         )
         raise ValueError(msg)
-    _check_devices(xp, logits=logits, target=target, pixel_weights=pixel_weights)
+    if not lib.checks_devices:
+        _check_devices(logits, target=target, pixel_weights=pixel_weights)
     return Batch(
         xp,
         classes_second(xp, logits, axis),
@@ -165,11 +171,7 @@ def _check_dtypes(xp: Namespace, logits: Array, target: Array, pixel_weights: Ar
         raise TypeError(msg)
 
 
-def _check_devices(xp: Namespace, logits: Array, **others: Array | None) -> None:
-    if is_numpy_namespace(xp):  # There is but one.
-        return
-    if is_jax_namespace(xp):  # Tracers have no device, sharded arrays many: JAX checks itself.
-        return
+def _check_devices(logits: Array, **others: Array | None) -> None:
     for name, x in others.items():
         if x is not None and device(x) != device(logits):
             msg = (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from array_losses.core.library import Library
 from array_losses.core.namespace import Array, DType, Namespace
 
 __all__ = ["Block", "View"]
@@ -21,7 +22,7 @@ class Block:
     is `plain`: no label is ignored or outside the classes.
     """
 
-    xp: Namespace
+    lib: Library
     shape: tuple[int, int, int]
     dtype: DType
     device: Any
@@ -33,6 +34,11 @@ class Block:
     plain: bool = False
 
     @property
+    def xp(self) -> Namespace:
+        """The namespace of the arrays."""
+        return self.lib.xp
+
+    @property
     def labelled(self) -> bool:
         """Whether the target holds labels, without a class axis."""
         return bool(self.target.ndim == 2)
@@ -40,14 +46,14 @@ class Block:
 
 @dataclass(frozen=True)
 class View:
-    """How a loss looks at pixels: losses with the same view share one `Pixels` of a block."""
+    """How a loss looks at pixels: losses with the same view share the `Pixels` of a block."""
 
     activation: str | None
     ignore_index: tuple[int, ...]
     bounded: bool = True  # a floating target holds probabilities, not any numbers
 
-    def exclusive(self, num_classes: int) -> bool:
-        """Return whether a pixel has exactly one class."""
+    def multiclass(self, num_classes: int) -> bool:
+        """Return whether a pixel has exactly one class; else (multilabel) any number of them."""
         if self.activation is None:
             return num_classes > 1
         return self.activation == "softmax"

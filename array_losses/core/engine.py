@@ -1,36 +1,30 @@
-"""The engine: totals over blocks of pixels, the value, then the slope of each block."""
+"""The evaluation of a sum of losses, block by block: sums, the value, then the gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from array_losses.core import memory, threads
 from array_losses.core import plan as plans
+from array_losses.core import threads
 from array_losses.core.block import View
-from array_losses.core.formula import (
+from array_losses.core.blocks import Cut, Group, grouped
+from array_losses.core.derivative import Derivative
+from array_losses.core.library import Library
+from array_losses.core.low_precision import Conversion, conversion
+from array_losses.core.namespace import Array, Namespace, compute_dtype, device, wide_dtype
+from array_losses.core.pixels import Mode, Pixels
+from array_losses.core.protocol import (
     AllReduce,
     Formula,
+    Sums,
     Terms,
-    Totals,
     divide,
     finish,
+    is_map,
     prepare,
     weighted_sum,
 )
-from array_losses.core.groups import Cut, Group, grouped
-from array_losses.core.halves import Conversion, conversion
-from array_losses.core.namespace import (
-    Array,
-    Namespace,
-    compute_dtype,
-    device,
-    is_numpy_namespace,
-    wide_dtype,
-)
-from array_losses.core.pixels import Pixels
-from array_losses.core.ranges import rows_of
+from array_losses.core.sorted_pass import each_class
 
 __all__ = ["Evaluation", "State"]
 
@@ -39,10 +33,10 @@ __all__ = ["Evaluation", "State"]
 class State:
     """What the backward pass needs of the forward pass, by place in the sum.
 
-    Small arrays only; and a bool a pixel for a loss that chooses its pixels.
+    Small arrays only; and a bool per pixel for a loss that mines hard pixels.
     """
 
-    totals: dict[int, Totals]
+    sums: dict[int, Sums]
     divisors: dict[int, Array | None]
     chosen: dict[int, Array]
 
@@ -52,45 +46,45 @@ class Evaluation:
 
     Parameters
     ----------
-    look : bool
-        Whether values may be looked at: arrays in the memory of the CPU.
-    halves : Conversion, optional
+    can_inspect : bool
+        Whether values can be inspected: arrays in the memory of the CPU.
+    low_precision : Conversion, optional
         How logits of half precision are read and gradients written; by default as `astype` does.
     """
 
     def __init__(
         self,
+        lib: Library,
         terms: Terms,
         logits: Array,
         target: Array,
         pixel_weights: Array | None = None,
         all_reduce: AllReduce | None = None,
         *,
-        look: bool,
-        halves: Conversion | None = None,
+        can_inspect: bool,
+        low_precision: Conversion | None = None,
     ) -> None:
-        batches = prepare(terms, logits, target, pixel_weights, all_reduce)
-        self.xp: Namespace = batches[0].xp
+        batches = prepare(lib, terms, logits, target, pixel_weights, all_reduce)
+        self.lib = lib
+        self.xp: Namespace = lib.xp
         self.terms = terms
         self.logits = logits
         self.all_reduce = all_reduce
         self.dtype = compute_dtype(self.xp, logits.dtype)
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
-        self.look = look
+        self.can_inspect = can_inspect
         self.views = [formula.view for _, formula in terms]
-        halves = halves or conversion(self.xp, logits.dtype, self.dtype)
-        self.groups = grouped(terms, batches, halves, look=look)
+        converted = low_precision or conversion(lib, logits.dtype, self.dtype)
+        self.groups = grouped(lib, terms, batches, converted, Mode(can_inspect=can_inspect))
         plan = plans.current()
-        self.threads = 1
-        if is_numpy_namespace(self.xp):  # NumPy releases the interpreter lock.
-            self.threads = plan.threads or threads.available()
-            memory.keep_freed_blocks(self.xp, self.device)
+        most = lib.threads()
+        self.threads = 1 if most == 1 else plan.threads or most
         itemsize = self.xp.finfo(self.dtype).bits // 8
         self.cuts = [group.cuts(plan, itemsize) for group in self.groups]
         # d loss / d errors of each pixel and class, for losses taken class by class.
-        self.d_errors: dict[int, Array] = {}
-        # Which pixels count, for losses that choose them.
+        self.by_error: dict[int, Array] = {}
+        # Which pixels count, for losses that mine hard pixels.
         self.chosen: dict[int, Array] = {}
         self._each: list[Array] = []
 
@@ -100,7 +94,7 @@ class Evaluation:
         """Return the value, and what the gradient needs of it."""
         self._choose()
         value, state = self._value(scratch=None)
-        self.d_errors.clear()
+        self.by_error.clear()
         return value, state
 
     def gradient(self, state: State, d: Array | None = None) -> Array:
@@ -108,8 +102,10 @@ class Evaluation:
         gradient = self._new_gradient()
         self.chosen = state.chosen
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            if group.by_class and not (group.additive and self.all_reduce):
-                self._by_class(group, cuts, gradient)
+            members = [i for i in group.members if self._is_by_class(i)]
+            if members:
+                self._measure(group, cuts, members, gradient)
+                self._sort(group, members)
         return self._gradient(gradient, state, d)
 
     def value_and_gradient(self) -> tuple[Array, Array]:
@@ -119,10 +115,10 @@ class Evaluation:
         if not self.in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
-        totals: dict[int, Totals] = {}
+        sums: dict[int, Sums] = {}
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
-            totals |= self._only_pass(group, cuts, gradient, add=n > 0)
-        return self._finished(totals, {})[0], gradient
+            sums |= self._only_pass(group, cuts, gradient, add=n > 0)
+        return self._finished(sums, {})[0], gradient
 
     @property
     def each_value(self) -> tuple[Array, ...]:
@@ -142,31 +138,40 @@ class Evaluation:
     @property
     def in_one_pass(self) -> bool:
         """Whether value and gradient come from one pass over the logits."""
-        return self.all_reduce is None and all(formula.pixelwise for _, formula in self.terms)
+        one_pass = all(formula.strategy == "pixel" for _, formula in self.terms)
+        return self.all_reduce is None and one_pass
 
     def _new_gradient(self) -> Array:
-        gradient = self.xp.empty_like(self.logits)
-        if is_numpy_namespace(self.xp):
-            memory.touch(gradient, self.threads)
-        return gradient
+        return self.lib.new_gradient(self.logits, self.threads)
+
+    def _is_by_class(self, i: int) -> bool:
+        """Return whether the classes of a loss are taken one by one, from all their pixels.
+
+        Not where sums by class and step are wanted: these are large, and made only to be exchanged.
+        """
+        strategy = self.terms[i][1].strategy
+        return strategy == "sorted" or (strategy == "histogram" and self.all_reduce is None)
 
     def _value(self, scratch: Array | None) -> tuple[Array, State]:
-        totals: dict[int, Totals] = {}
+        sums: dict[int, Sums] = {}
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            # Sums by class and bin are large: they are made only to be exchanged.
-            if group.additive and (not group.by_class or self.all_reduce):
-                totals |= self._first_pass(group, cuts, maps, scratch)
-            else:
-                totals |= self._by_class(group, cuts, scratch)
-        return self._finished(totals, maps)
+            by_class = [i for i in group.members if self._is_by_class(i)]
+            others = [i for i in group.members if i not in by_class]
+            if by_class:
+                self._measure(group, cuts, by_class, scratch)
+                sums |= self._sort(group, by_class)
+            if others:
+                room = None if by_class else scratch
+                sums |= self._first_pass(group, cuts, others, maps, room)
+        return self._finished(sums, maps)
 
-    def _finished(self, totals: dict[int, Totals], maps: dict[int, Array]) -> tuple[Array, State]:
-        """Return the value from the totals and the maps of the losses, and the state."""
+    def _finished(self, sums: dict[int, Sums], maps: dict[int, Array]) -> tuple[Array, State]:
+        """Return the value from the sums and the maps of the losses, and the state."""
         xp = self.xp
-        order = sorted(totals)
+        order = sorted(sums)
         formulas = [self.terms[i][1] for i in order]
-        reduced, fractions = finish(xp, formulas, [totals[i] for i in order], self.all_reduce)
+        reduced, fractions = finish(xp, formulas, [sums[i] for i in order], self.all_reduce)
         values = {i: self._divide(*one) for i, one in zip(order, fractions, strict=True)} | maps
         self._each = [values[i] for i in range(len(self.terms))]
         value = weighted_sum(self.terms, self._each)
@@ -178,11 +183,9 @@ class Evaluation:
         return xp.astype(value, self.dtype, copy=False), state
 
     def _gradient(self, gradient: Array, state: State, d: Array | None) -> Array:
-        # Those derivatives may lie in the gradient itself, which is replaced block by block: the
-        # groups that have them come first.
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
             self._second_pass(group, cuts, gradient, state, d, add=n > 0)
-        self.d_errors.clear()
+        self.by_error.clear()
         return gradient
 
     # Passes over the blocks of a group.
@@ -191,7 +194,7 @@ class Evaluation:
         """Find the pixels that count, for the losses that compare all of them."""
         xp = self.xp
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            places = [i for i in group.members if self.terms[i][1].selects]
+            places = [i for i in group.members if self.terms[i][1].mines]
             if not places:
                 continue
             every = {i: xp.empty(group.shape, dtype=self.dtype, device=self.device) for i in places}
@@ -205,7 +208,7 @@ class Evaluation:
 
             threads.ordered_map(measure, cuts, self.threads)
             for i, hardness in every.items():
-                chosen = self.terms[i][1].choose(xp, xp.reshape(hardness, (1, 1, -1)))
+                chosen = self.terms[i][1].hardest(self.lib, xp.reshape(hardness, (1, 1, -1)))
                 self.chosen[i] = xp.reshape(chosen, group.shape)
 
     def _pixels(self, i: int, cut: Cut, seen: dict[View, Pixels]) -> Pixels:
@@ -217,37 +220,43 @@ class Evaluation:
         return pixels.only(self.xp.reshape(self.chosen[i][cut], (images, 1, count)))
 
     def _first_pass(
-        self, group: Group, cuts: list[Cut], maps: dict[int, Array], scratch: Array | None
-    ) -> dict[int, Totals]:
-        """Return the totals; fill the maps of the losses that have a value a pixel.
+        self,
+        group: Group,
+        cuts: list[Cut],
+        members: list[int],
+        maps: dict[int, Array],
+        scratch: Array | None,
+    ) -> dict[int, Sums]:
+        """Return the sums; fill the maps of the losses that have a value per pixel.
 
         What the second pass can have in place of the logits is kept in `scratch`.
         """
         room = None
         if scratch is not None and scratch.dtype == self.dtype and len(self.groups) == 1:
             room = group.view_of(scratch)
-        for i, formula in zip(group.members, group.formulas, strict=True):
-            if formula.mapped:
+        for i in members:
+            if is_map(self.terms[i][1]):
                 maps[i] = self.xp.empty(group.shape, dtype=self.dtype, device=self.device)
 
-        def work(cut: Cut) -> list[Totals]:
+        def work(cut: Cut) -> list[Sums]:
             seen = group.pixels(cut)
             found = []
-            for i, formula in zip(group.members, group.formulas, strict=True):
-                pixels = self._pixels(i, cut, seen)
-                if formula.mapped:
+            for i in members:
+                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
+                if i in maps:
                     piece = formula.pixel_losses(pixels)
                     maps[i][cut] = self.xp.reshape(piece, maps[i][cut].shape)
                     found.append(())
                 else:
-                    found.append(formula.totals(pixels))
+                    found.append(formula.sums_of(pixels))
             if len(cuts) == 1 and cut == group.everything:
                 group.keep_only(seen)
             elif room is not None:
                 group.keep(cut, seen, room)
             return found
 
-        return self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
+        found = threads.ordered_map(work, cuts, self.threads)
+        return self._add_up(group, cuts, members, found)
 
     def _second_pass(
         self,
@@ -259,148 +268,123 @@ class Evaluation:
         *,
         add: bool,
     ) -> None:
-        """Write, or add, the slope of each block."""
+        """Write, or add, the gradient of each block: the derivatives of all losses, added."""
         out = group.view_of(gradient)
-        rates = {i: self._rates(i, state, d) for i in group.members}
+        grad_sums = {i: self._grad_sums(i, state, d) for i in group.members}
 
         def work(cut: Cut) -> None:
             seen = group.pixels(cut)
-            slope = None
-            for i, formula in zip(group.members, group.formulas, strict=True):
-                pixels = self._pixels(i, cut, seen)
-                mine = tuple(self._of_block(one, cut, formula, pixels) for one in rates[i])
-                if i not in self.d_errors:
-                    each = formula.slope(pixels, mine)
+            by_view: dict[View, Derivative] = {}
+            for i in group.members:
+                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
+                mine = tuple(self._of_block(one, cut, formula, pixels) for one in grad_sums[i])
+                if i in self.by_error:
+                    by_error = group.read(self.by_error[i], cut) * mine[0][:, :, None]
+                    derivative = formula.error_derivative(pixels, by_error)
                 else:
-                    d_errors = group.read(self.d_errors[i], cut) * mine[0][:, :, None]
-                    each = formula.error_slope(pixels, d_errors)
-                slope = each if slope is None else slope + each
-            group.write(out, cut, slope, add=add)
+                    derivative = formula.derivative(pixels, mine)
+                _add(by_view, self.views[i], derivative)
+            group.write(out, cut, _backward(seen, by_view), add=add)
 
         threads.ordered_map(work, cuts, self.threads)
 
     def _only_pass(
         self, group: Group, cuts: list[Cut], gradient: Array, *, add: bool
-    ) -> dict[int, Totals]:
-        """Return the totals and write the slopes, with divisors that the targets alone tell."""
+    ) -> dict[int, Sums]:
+        """Return the sums and write the gradient, with divisors that the targets alone tell."""
         xp = self.xp
         out = group.view_of(gradient)
-
         divisors = self._divisors(group, cuts)
-        rates = []
-        for i, formula in zip(group.members, group.formulas, strict=True):
-            rate = self._weight(i)
-            if formula.reduction == "mean":
-                rate = self._divide(rate, divisors[i][0][0, 0])
-            rates.append(xp.astype(rate, self.dtype))
+        grad_sums = {}
+        for i in group.members:
+            d = self._weight(i)
+            if self.terms[i][1].reduction == "mean":
+                d = self._divide(d, divisors[i][0][0, 0])
+            grad_sums[i] = xp.astype(d, self.dtype)
 
-        def work(cut: Cut) -> list[Totals]:
+        def work(cut: Cut) -> list[Sums]:
             seen = group.pixels(cut)
-            slope, found = None, []
-            for i, rate, formula in zip(group.members, rates, group.formulas, strict=True):
-                pixels = self._pixels(i, cut, seen)
-                found.append((formula.summed(pixels),))
-                each = formula.slope(pixels, (rate,))
-                slope = each if slope is None else slope + each
-            group.write(out, cut, slope, add=add)
+            by_view: dict[View, Derivative] = {}
+            found = []
+            for i in group.members:
+                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
+                found.append((xp.sum(formula.pixel_losses(pixels))[None, None],))
+                _add(by_view, self.views[i], formula.derivative(pixels, (grad_sums[i],)))
+            group.write(out, cut, _backward(seen, by_view), add=add)
             return found
 
-        sums = self._add_up(group, cuts, threads.ordered_map(work, cuts, self.threads))
+        found = threads.ordered_map(work, cuts, self.threads)
+        sums = self._add_up(group, cuts, group.members, found)
         return {i: (*sums[i], *divisors[i]) for i in sums}
 
-    def _divisors(self, group: Group, cuts: list[Cut]) -> dict[int, Totals]:
+    def _divisors(self, group: Group, cuts: list[Cut]) -> dict[int, Sums]:
         """Return the divisors of the means, which the targets alone tell.
 
-        Blocks of one size have the same ones if it took no look at the target to find them.
+        Blocks of one size have the same ones if the target was not read to find them.
         """
-        known: dict[int, list[Totals]] = {}
+        known: dict[int, list[Sums]] = {}
 
-        def divide_by(cut: Cut) -> list[Totals]:
+        def divide_by(cut: Cut) -> list[Sums]:
             size = group.size(cut)
             if size in known:
                 return known[size]
             seen = group.pixels(cut)
             if len(cuts) == 1:
                 group.keep_only(seen)
-            found: list[Totals] = [
-                (formula.divisor(self._pixels(i, cut, seen)),)
-                for i, formula in zip(group.members, group.formulas, strict=True)
+            found: list[Sums] = [
+                (self.terms[i][1].divisor(self._pixels(i, cut, seen)),) for i in group.members
             ]
-            if not self.chosen and not any(pixels.looked_at for pixels in seen.values()):
+            if not self.chosen and not any(pixels.was_read for pixels in seen.values()):
                 known[size] = found
             return found
 
-        return self._add_up(group, cuts, threads.ordered_map(divide_by, cuts, self.threads))
+        found = threads.ordered_map(divide_by, cuts, self.threads)
+        return self._add_up(group, cuts, group.members, found)
 
-    def _by_class(self, group: Group, cuts: list[Cut], scratch: Array | None) -> dict[int, Totals]:
-        """Take the errors of each block, then all of each class, several classes side by side.
-
-        What stays in `self.d_errors` is d loss / d errors, the first loss's in `scratch`.
-        """
-        for i in group.members:
-            self.d_errors[i] = self._room_for_errors(group, scratch)
+    def _measure(
+        self, group: Group, cuts: list[Cut], members: list[int], scratch: Array | None
+    ) -> None:
+        """Put the errors where d loss / d errors will be, those of one loss in `scratch`."""
+        for i in members:
+            self.by_error[i] = self._room_for_errors(group, scratch)
 
         def measure(cut: Cut) -> None:
             seen = group.pixels(cut)
-            for i, formula in zip(group.members, group.formulas, strict=True):
-                group.write(self.d_errors[i], cut, formula.errors(seen[formula.view]))
+            for i in members:
+                formula = self.terms[i][1]
+                group.write(self.by_error[i], cut, formula.errors(seen[formula.view]))
 
         threads.ordered_map(measure, cuts, self.threads)
-        every = group.pixels(group.everything)
-        return {
-            i: self._each_class(group, formula, every[formula.view], self.d_errors[i])
-            for i, formula in zip(group.members, group.formulas, strict=True)
-        }
 
     def _room_for_errors(self, group: Group, scratch: Array | None) -> Array:
-        if scratch is not None and scratch.dtype == self.dtype and not self.d_errors:
+        if scratch is not None and scratch.dtype == self.dtype and not self.by_error:
             return group.view_of(scratch)
         shape = group.batch.logits.shape
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
 
-    def _each_class(self, group: Group, formula: Formula, pixels: Pixels, errors: Array) -> Totals:
-        """Return loss and mass of each class; put d loss / d errors in place of the errors."""
-        xp = self.xp
-        rows = [slice(i, i + 1) for i in range(group.shape[0])]
-        rows = rows if formula.per_image else [slice(None)]
-        tasks = [(n, row, c) for n, row in enumerate(rows) for c in range(group.classes)]
+    def _sort(self, group: Group, members: list[int]) -> dict[int, Sums]:
+        """Return loss and support of each class; put d loss / d errors in place of the errors."""
+        every = group.pixels(group.everything)
+        sums: dict[int, Sums] = {}
+        for i in members:
+            formula = self.terms[i][1]
+            pixels, errors = every[formula.view], self.by_error[i]
+            sums[i] = each_class(
+                self.lib, formula, pixels, errors, wide=self.wide, workers=self.threads
+            )
+        return sums
 
-        # Many classes side by side, each by one thread; of few classes all threads work on one:
-        # what is kept of a class while it is sorted is large then. With weights it is sorted whole.
-        whole = not (pixels.hard and pixels.counted.unit_weights)
-        within = 1 if whole or len(tasks) >= 4 * self.threads else self.threads
-
-        def each(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-            return threads.ordered_map(function, items, within)
-
-        def one(task: tuple[int, slice, int]) -> tuple[Array, Array]:
-            _, row, c = task
-            where = (row, c, *(slice(None) for _ in group.shape[1:]))
-            shape = rows_of(errors[where])
-            mine = xp.reshape(errors[where], shape)
-            inside, outside = (xp.reshape(x, shape) for x in pixels.counts_of_class(c, row))
-            loss, mass, slope = formula.one_class(xp, mine, inside, outside, each)
-            errors[where] = xp.reshape(slope, errors[where].shape)
-            return loss, mass
-
-        shape = (len(rows), group.classes)
-        totals = tuple(xp.zeros(shape, dtype=self.wide, device=self.device) for _ in range(2))
-        found = threads.ordered_map(one, tasks, 1 if within > 1 else self.threads)
-        for (n, _, c), parts in zip(tasks, found, strict=True):
-            for total, part in zip(totals, parts, strict=True):
-                total[n, c] = xp.astype(part[0, 0], self.wide)
-        return totals
-
-    # Totals and rates.
+    # Sums, and the derivatives by them.
 
     def _add_up(
-        self, group: Group, cuts: list[Cut], found: list[list[Totals]]
-    ) -> dict[int, Totals]:
-        """Return the totals of all blocks, added in the widest dtype; none for a map."""
+        self, group: Group, cuts: list[Cut], members: list[int], found: list[list[Sums]]
+    ) -> dict[int, Sums]:
+        """Return the sums of all blocks, added in the widest dtype; none for a map."""
         xp = self.xp
-        result: dict[int, Totals] = {}
-        for k, (i, formula) in enumerate(zip(group.members, group.formulas, strict=True)):
-            if formula.mapped:
+        result: dict[int, Sums] = {}
+        for k, i in enumerate(members):
+            formula = self.terms[i][1]
+            if is_map(formula):
                 continue
             if len(cuts) == 1:
                 result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
@@ -416,29 +400,29 @@ class Evaluation:
                 )
         return result
 
-    def _of_images(self, group: Group, cuts: list[Cut], found: list[Totals]) -> Totals:
-        """Return the totals of each image, added up over its blocks."""
+    def _of_images(self, group: Group, cuts: list[Cut], found: list[Sums]) -> Sums:
+        """Return the sums of each image, added up over its blocks."""
         xp, images = self.xp, group.shape[0]
-        totals = tuple(
+        sums = tuple(
             xp.zeros((images, one.shape[1]), dtype=self.wide, device=self.device)
             for one in found[0]
         )
         for cut, pieces in zip(cuts, found, strict=True):
-            for total, one in zip(totals, pieces, strict=True):
+            for total, one in zip(sums, pieces, strict=True):
                 total[cut[0], :] = total[cut[0], :] + xp.astype(one, self.wide)
-        return totals
+        return sums
 
-    def _rates(self, i: int, state: State, d: Array | None) -> Totals:
-        """Return d loss / d totals of one loss; for a map, d loss / d map."""
+    def _grad_sums(self, i: int, state: State, d: Array | None) -> Sums:
+        """Return d loss / d sums of one loss; for a map, d loss / d map."""
         xp = self.xp
         weight, formula = self.terms[i]
         d = self._weight(i) if d is None else weight * xp.astype(d, self.wide)
-        if formula.mapped:
+        if is_map(formula):
             return (xp.astype(d, self.dtype),)
-        rates = formula.rates(xp, state.totals[i], self._divide(d, state.divisors[i]))
-        return tuple(self._narrowed(rate) for rate in rates)
+        grad_sums = formula.grad_sums(xp, state.sums[i], self._divide(d, state.divisors[i]))
+        return tuple(self._narrowed(one) for one in grad_sums)
 
-    def _narrowed(self, rate: Array) -> Array:
+    def _narrowed(self, x: Array) -> Array:
         """Return a derivative in the compute dtype, the largest for one that this cannot hold.
 
         What it multiplies is as small: the probabilities of a class that no pixel may have.
@@ -446,24 +430,37 @@ class Evaluation:
         xp = self.xp
         limit = 2.0**-16 * xp.finfo(self.dtype).max  # with room for what is computed from it
         if self.wide != self.dtype:
-            large = xp.abs(rate) > limit
-            if not self.look or xp.any(large):
-                rate = xp.where(large & xp.isfinite(rate), limit * xp.sign(rate), rate)
-        return xp.astype(rate, self.dtype)
+            large = xp.abs(x) > limit
+            if not self.can_inspect or xp.any(large):
+                x = xp.where(large & xp.isfinite(x), limit * xp.sign(x), x)
+        return xp.astype(x, self.dtype)
 
     def _weight(self, i: int) -> Array:
         """Return the weight of a loss in the sum."""
         return self.xp.full((), self.terms[i][0], dtype=self.wide, device=self.device)
 
     def _divide(self, numerator: Array, divisor: Array | None) -> Array:
-        """Return `divide` of both, at once where a look tells that the divisor is not 0."""
-        if self.look and divisor is not None and divisor.shape == () and divisor != 0.0:
+        """Return `divide` of both, at once where an inspection tells that the divisor is not 0."""
+        if self.can_inspect and divisor is not None and divisor.shape == () and divisor != 0.0:
             return numerator / divisor
         return divide(self.xp, numerator, divisor)
 
-    def _of_block(self, rate: Array, cut: Cut, formula: Formula, pixels: Pixels) -> Array:
-        """Return the part of a rate that belongs to a block."""
-        if formula.mapped:
+    def _of_block(self, x: Array, cut: Cut, formula: Formula, pixels: Pixels) -> Array:
+        """Return the part of d loss / d sums, or d loss / d map, that belongs to a block."""
+        if is_map(formula):
             images, _, count = pixels.shape
-            return self.xp.reshape(rate[cut], (images, 1, count))
-        return rate[cut[0], :] if formula.per_image else rate
+            return self.xp.reshape(x[cut], (images, 1, count))
+        return x[cut[0], :] if formula.per_image else x
+
+
+def _add(by_view: dict[View, Derivative], view: View, derivative: Derivative) -> None:
+    by_view[view] = by_view[view] + derivative if view in by_view else derivative
+
+
+def _backward(seen: dict[View, Pixels], by_view: dict[View, Derivative]) -> Array:
+    """Return d loss / d logits of a block, each activation gone through once."""
+    total = None
+    for view, derivative in by_view.items():
+        each = seen[view].backward(derivative)
+        total = each if total is None else total + each
+    return total

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from array_losses.core.library import Library
 from array_losses.core.namespace import (
     Array,
     DType,
@@ -13,19 +14,11 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_bool,
-    is_cupy_namespace,
-    is_jax_namespace,
-    is_numpy_namespace,
-    is_torch_namespace,
     wide_dtype,
 )
 from array_losses.core.threads import Map
 
 __all__ = ["Histogram"]
-
-
-# So many elements at a time stay in the cache with all that is made of them.
-_PIECE = 1 << 17
 
 
 class Histogram:
@@ -38,32 +31,29 @@ class Histogram:
     foreground, background : arrays of the same shape
         How much each element counts as either; bools if none is both or counts partly.
     bins : int
-    look : bool
-        Whether values may be looked at. NumPy arrays are then worked on piece by piece.
+    in_pieces : bool
+        Whether to work on pieces that fit the cache, whose values are inspected.
     each : callable, optional
         Calls a function for each piece of a list.
     """
 
     def __init__(
         self,
-        xp: Namespace,
+        lib: Library,
         x: Array,
         foreground: Array,
         background: Array,
         bins: int,
         *,
-        look: bool,
+        in_pieces: bool = False,
         each: Map | None = None,
     ) -> None:
-        self.xp = xp
+        self.lib, self.xp = lib, lib.xp
         self._bins = bins
         self._each = each or _one_by_one
         self._arrays = (x, foreground, background)
-        self._near = look and is_numpy_namespace(xp)
-        count = x.shape[2]
-        self._cuts = [slice(None)]
-        if self._near and count > 0:
-            self._cuts = [slice(i, i + _PIECE) for i in range(0, count, _PIECE)]
+        self._in_pieces = in_pieces
+        self._cuts = lib.pieces(x.shape[2]) if in_pieces else [slice(None)]
         self._made: list[_Piece] = []
 
     def sums(self, values: Array | None = None) -> tuple[Array, Array]:
@@ -98,7 +88,7 @@ class Histogram:
 
     def _piece(self, piece: slice) -> _Piece:
         x, foreground, background = (one[:, :, piece] for one in self._arrays)
-        return _Piece(self.xp, x, foreground, background, self._bins, look=self._near)
+        return _Piece(self.lib, x, foreground, background, self._bins, can_inspect=self._in_pieces)
 
 
 def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
@@ -110,26 +100,27 @@ class _Piece:
 
     def __init__(
         self,
-        xp: Namespace,
+        lib: Library,
         x: Array,
         foreground: Array,
         background: Array,
         bins: int,
         *,
-        look: bool,
+        can_inspect: bool,
     ) -> None:
+        self.lib, xp = lib, lib.xp
         self.xp = xp
         self._shape = (*x.shape[:2], bins)
         self._on = device(x)
         self._wide = wide_dtype(xp, x.dtype, self._on)
-        self._place = self._places(x, foreground, look=look)
+        self._place = self._places(x, foreground, can_inspect=can_inspect)
         self._parts = (foreground, background)
         self._apart = is_bool(xp, foreground.dtype)
         if self._apart:
             counted = foreground | background
-            self._counts = None if look and xp.all(counted) else counted
+            self._counts = None if can_inspect and xp.all(counted) else counted
 
-    def _places(self, x: Array, foreground: Array, *, look: bool) -> Array:
+    def _places(self, x: Array, foreground: Array, *, can_inspect: bool) -> Array:
         """Return the bin of each element, counted on from row to row.
 
         Where each counts as one kind only, each bin is two, so that one pass serves both kinds.
@@ -137,8 +128,8 @@ class _Piece:
         xp, bins = self.xp, self._shape[2]
         index = index_dtype(xp, self._on)
         rows, kinds = math.prod(x.shape[:2]), 2 if is_bool(xp, foreground.dtype) else 1
-        dtype = _narrowest(xp, kinds * rows * bins) if look else index
-        place = xp.astype(_scaled(xp, x, bins, look=look), dtype)
+        dtype = _narrowest(xp, kinds * rows * bins) if can_inspect else index
+        place = xp.astype(_scaled(xp, x, bins, can_inspect=can_inspect), dtype)
         if rows != 1:
             first = xp.arange(rows, dtype=dtype, device=self._on)
             place = place + bins * xp.reshape(first, (*x.shape[:2], 1))
@@ -180,19 +171,8 @@ class _Piece:
     def _by_bin(self, counts: Array | None, *, kinds: int) -> Array:
         """Return the sums by bin of counts, or their number, in one row."""
         xp, place = self.xp, self.xp.reshape(self._place, (-1,))
-        length = kinds * math.prod(self._shape)
         counts = counts if counts is None else xp.reshape(counts, (-1,))
-        if is_numpy_namespace(xp) or is_cupy_namespace(xp):
-            return xp.bincount(place, counts, minlength=length)
-        if counts is None:
-            counts = xp.ones(place.shape, dtype=self._wide, device=self._on)
-        counts = xp.astype(counts, self._wide, copy=False)
-        if is_jax_namespace(xp):
-            return xp.bincount(place, counts, length=length)
-        if is_torch_namespace(xp):
-            nothing = xp.zeros((length,), dtype=counts.dtype, device=self._on)
-            return nothing.index_add(0, place, counts)
-        return _by_order(xp, place, counts, length)
+        return self.lib.sum_at(place, counts, kinds * math.prod(self._shape), self._wide)
 
 
 def _narrowest(xp: Namespace, length: int) -> DType:
@@ -202,10 +182,10 @@ def _narrowest(xp: Namespace, length: int) -> DType:
     return xp.int32 if length <= xp.iinfo(xp.int32).max else xp.int64
 
 
-def _scaled(xp: Namespace, x: Array, bins: int, *, look: bool) -> Array:
+def _scaled(xp: Namespace, x: Array, bins: int, *, can_inspect: bool) -> Array:
     """Return `x` times the bins: 1 and above in the last bin, below 0, and NaN, in the first."""
     last = bins * (1.0 - float(xp.finfo(x.dtype).eps))  # bins - 0.5 may round to bins
-    if look and 0 not in x.shape:
+    if can_inspect and 0 not in x.shape:
         scaled = x * bins
         low, high = xp.min(scaled), xp.max(scaled)
         if low >= 0.0 and high <= last:
@@ -214,12 +194,3 @@ def _scaled(xp: Namespace, x: Array, bins: int, *, look: bool) -> Array:
             return xp.clip(scaled, 0.0, last)
     scaled = xp.minimum(x * bins, xp.full_like(x, last))
     return xp.where(x > 0.0, scaled, 0.0)
-
-
-def _by_order(xp: Namespace, place: Array, x: Array, length: int) -> Array:
-    """Return the sums of `x` by place with functions of the standard alone: it has no scatter."""
-    order = xp.argsort(place, stable=True)
-    total = xp.cumulative_sum(xp.take(x, order, axis=0), include_initial=True)
-    ends = xp.arange(length + 1, dtype=place.dtype, device=device(place))
-    edges = xp.take(total, xp.searchsorted(xp.take(place, order, axis=0), ends), axis=0)
-    return edges[1:] - edges[:-1]

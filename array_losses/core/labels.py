@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from array_losses.core.namespace import (
     Array,
@@ -11,14 +12,23 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_bool,
-    is_jax_namespace,
-    is_numpy_namespace,
     is_real_floating,
-    writes_by_index,
 )
-from array_losses.core.products import over_pixels
 
-__all__ = ["Labels", "as_integers", "check", "ignored", "outside"]
+if TYPE_CHECKING:
+    from array_losses.core.library import Library
+
+__all__ = [
+    "IndexedLabels",
+    "Labels",
+    "OneHotLabels",
+    "as_integers",
+    "check",
+    "ignored",
+    "outside",
+]
+
+_INT32_MAX = (1 << 31) - 1
 
 
 def as_integers(xp: Namespace, target: Array) -> Array:
@@ -36,16 +46,12 @@ def ignored(xp: Namespace, target: Array, values: tuple[int, ...]) -> Array | No
     found = None
     for value in values:
         if limits.min <= value <= limits.max:
-            here = target == _as_label(xp, value, target)
+            label: Array | int = value
+            if value > _INT32_MAX:  # JAX takes a number for an int32, whatever the labels are.
+                label = xp.asarray(value, dtype=target.dtype, device=device(target))
+            here = target == label
             found = here if found is None else found | here
     return found
-
-
-def _as_label(xp: Namespace, value: int, target: Array) -> Array | int:
-    """Return a value to compare labels with: JAX takes a number for an int32, whatever they are."""
-    if is_jax_namespace(xp) and value > xp.iinfo(xp.int32).max:
-        return xp.asarray(value, dtype=target.dtype, device=device(target))
-    return value
 
 
 def outside(xp: Namespace, target: Array, highest: int) -> Array:
@@ -56,7 +62,7 @@ def outside(xp: Namespace, target: Array, highest: int) -> Array:
 
 
 def check(
-    xp: Namespace,
+    lib: Library,
     target: Array,
     highest: int,
     ignore_index: tuple[int, ...],
@@ -64,12 +70,14 @@ def check(
 ) -> bool:
     """Raise a ValueError for a counted label outside 0 to `highest`.
 
-    Returns whether there is an ignored element, or one outside that does not count. Looks at
-    values: for eager arrays on a CPU only.
+    Returns whether there is an ignored element, or one outside that does not count. Inspects
+    values: for eager arrays in CPU memory only.
     """
+    xp = lib.xp
     if math.prod(target.shape) == 0:
         return False
-    if _all_inside(xp, target, highest, ignore_index):
+    some_ignored = any(0 <= value <= highest for value in ignore_index)
+    if not some_ignored and lib.all_within(target, highest):
         return False
     low, high = int(xp.min(target)), int(xp.max(target))
     hidden = None
@@ -94,42 +102,29 @@ def check(
     raise ValueError(msg)
 
 
-def _all_inside(xp: Namespace, target: Array, highest: int, ignore_index: tuple[int, ...]) -> bool:
-    """Return whether all are classes that nobody ignores, if NumPy can tell at one glance.
-
-    Read as unsigned, what is negative is large: one maximum in place of two extremes.
-    """
-    if not is_numpy_namespace(xp) or any(0 <= value <= highest for value in ignore_index):
-        return False
-    if not target.dtype.isnative:
-        return False
-    unsigned = target.view(f"u{target.dtype.itemsize}") if target.dtype.kind == "i" else target
-    return bool(xp.max(unsigned) <= highest)
-
-
 class Labels:
-    """The labels of a block, all inside the classes; those of no class match none if `traced`.
+    """The labels of a block, read and written by comparison; what is no class equals none.
 
     Parameters
     ----------
     labels : array (images, 1, pixels)
         Integers; for a compiler of PyTorch floating numbers, NaN where bad.
-    traced : bool
-        Whether a compiler or automatic differentiation follows: then arrays are read and written by
-        comparison, which fuses, where otherwise by index.
     """
 
-    def __init__(self, xp: Namespace, labels: Array, num_classes: int, *, traced: bool) -> None:
-        self.xp = xp
+    # Whether they are read and written by products, which leave what is split as it is.
+    by_products = False
+
+    def __init__(self, lib: Library, labels: Array, num_classes: int) -> None:
+        self.lib = lib
+        self.xp = lib.xp
         self.num_classes = num_classes
-        self.traced = traced
         self._device = device(labels)
         self._labels = labels
         self._narrow: Array = None
         self._equal: Array = None
-        self._class_index: Array = None
-        self._index: Array = None
-        self._share: Array = None
+        self._class_place: Array = None
+        self._place: Array = None
+        self._one_hot: Array = None
 
     @property
     def narrow(self) -> Array:
@@ -140,17 +135,14 @@ class Labels:
         return self._narrow
 
     def _narrow_dtype(self, dtype: DType) -> DType:
-        if is_real_floating(self.xp, dtype):
-            return dtype
-        if self.num_classes <= 1 << 8 and not self.traced:
-            return self.xp.uint8
-        if self.num_classes - 1 > self.xp.iinfo(dtype).max:
+        is_float = is_real_floating(self.xp, dtype)
+        if not is_float and self.num_classes - 1 > self.xp.iinfo(dtype).max:
             return index_dtype(self.xp, self._device)
         return dtype
 
     @property
     def equal(self) -> Array:
-        """Whether each class is the labelled one, (images, classes, pixels)."""
+        """Whether each class is the label, (images, classes, pixels)."""
         if self._equal is None:
             xp, narrow = self.xp, self.narrow
             classes = xp.arange(self.num_classes, dtype=narrow.dtype, device=self._device)
@@ -158,72 +150,126 @@ class Labels:
         return self._equal
 
     def is_class(self, number: int) -> Array:
-        """Return whether the labelled class is this one, (images, 1, pixels)."""
+        """Return whether the label is this class, (images, 1, pixels)."""
         return self.narrow == number
 
     def pick(self, x: Array) -> Array:
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
-        xp = self.xp
-        # XLA gathers faster than it compares. Before 0.5 JAX cannot gather from nothing.
-        if self.traced and is_jax_namespace(xp) and 0 not in x.shape:
-            highest = min(self.num_classes - 1, xp.iinfo(self._labels.dtype).max)
-            return xp.take_along_axis(x, xp.clip(self._labels, 0, highest), axis=1)
-        if self.traced:
-            return xp.sum(xp.where(self.equal, x, 0.0), axis=1, keepdims=True)
-        found = xp.take(xp.reshape(x, (-1,)), self._flat_index(), axis=0)
-        return xp.reshape(found, self._labels.shape)
+        return self.xp.sum(self.xp.where(self.equal, x, 0.0), axis=1, keepdims=True)
 
-    def put(self, x: Array, values: Array) -> Array:
-        """Return `x` with `values` (images, 1, pixels) at the labels; `x` itself may change."""
-        xp = self.xp
-        if self.traced or not writes_by_index(xp):
-            return xp.where(self.equal, values, x)
-        flat = xp.reshape(x, (-1,))
-        flat[self._flat_index()] = xp.reshape(values, (-1,))
-        return xp.reshape(flat, x.shape)
+    def pick_beside_infinity(self, x: Array) -> Array:
+        """Return the same, also where other entries of a pixel are infinite."""
+        return self.pick(x)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries at the labels, and all others with 0 there; `x` may change."""
+        return self.pick(x), self.xp.where(self.equal, 0.0, x)
+
+    def join(self, label: Array, others: Array) -> Array:
+        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
+        return self.xp.where(self.equal, label, others)
+
+    def one_hot(self, dtype: DType) -> Array:
+        """Return 1 at the label and 0 elsewhere, (images, classes, pixels)."""
+        if self._one_hot is None:
+            self._one_hot = self.xp.astype(self.equal, dtype)
+        return self._one_hot
 
     def sums(self, x: Array) -> Array:
-        """Return the sums of `x` (images, 1, pixels) by labelled class, (images, classes)."""
-        xp = self.xp
-        if not is_numpy_namespace(xp):
-            if self._share is None:
-                self._share = xp.astype(self.equal, x.dtype)
-            return over_pixels(xp, self._share, x)
-        images = self._labels.shape[0]
-        length = images * self.num_classes
-        flat = xp.bincount(self._flat_class_index(), xp.reshape(x, (-1,)), minlength=length)
-        return xp.reshape(flat, (images, self.num_classes))
+        """Return the sums of `x` (images, 1, pixels) by label, (images, classes)."""
+        return self.lib.sum_pixels(self.one_hot(x.dtype), x)
 
     def of_class(self, numbers: Array) -> Array:
-        """Return the labelled class's entry of `numbers` (images or 1, classes, 1)."""
+        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
+        return self.pick(numbers)
+
+
+class IndexedLabels(Labels):
+    """Labels of eager arrays, all of them classes, read and written by index."""
+
+    def _narrow_dtype(self, dtype: DType) -> DType:
+        return self.xp.uint8 if self.num_classes <= 1 << 8 else super()._narrow_dtype(dtype)
+
+    def pick(self, x: Array) -> Array:
+        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
         xp = self.xp
-        if self.traced:
-            return xp.sum(xp.where(self.equal, numbers, 0.0), axis=1, keepdims=True)
-        if numbers.shape[0] != self._labels.shape[0]:
-            numbers = xp.broadcast_to(numbers, (self._labels.shape[0], *numbers.shape[1:]))
-        found = xp.take(xp.reshape(numbers, (-1,)), self._flat_class_index(), axis=0)
+        found = xp.take(xp.reshape(x, (-1,)), self._flat_place(), axis=0)
         return xp.reshape(found, self._labels.shape)
 
-    def _flat_class_index(self) -> Array:
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries at the labels, and all others with 0 there; `x` may change."""
+        label = self.pick(x)
+        return label, self._put(x, self.xp.zeros_like(label))
+
+    def join(self, label: Array, others: Array) -> Array:
+        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
+        return self._put(others, label)
+
+    def _put(self, x: Array, values: Array) -> Array:
+        """Return `x` with values (images, 1, pixels) at the labels; `x` may change."""
+        xp = self.xp
+        if not self.lib.writes_by_index:
+            return xp.where(self.equal, values, x)
+        flat = xp.reshape(x, (-1,))
+        flat[self._flat_place()] = xp.reshape(values, (-1,))
+        return xp.reshape(flat, x.shape)
+
+    def of_class(self, numbers: Array) -> Array:
+        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
+        xp = self.xp
+        if numbers.shape[0] != self._labels.shape[0]:
+            numbers = xp.broadcast_to(numbers, (self._labels.shape[0], *numbers.shape[1:]))
+        found = xp.take(xp.reshape(numbers, (-1,)), self._flat_class_place(), axis=0)
+        return xp.reshape(found, self._labels.shape)
+
+    def _flat_class_place(self) -> Array:
         """Return each pixel's place in an array (images, classes) that is laid out flat."""
         xp = self.xp
-        if self._class_index is None:
+        if self._class_place is None:
             # torch indexes with int64 only, a JAX-like device has none: ask the device.
-            index = xp.astype(self._labels, index_dtype(xp, self._device), copy=False)
+            place = xp.astype(self._labels, index_dtype(xp, self._device), copy=False)
             images = self._labels.shape[0]
             if images > 1:
-                first = xp.arange(images, dtype=index.dtype, device=self._device)
-                index = index + self.num_classes * first[:, None, None]
-            self._class_index = xp.reshape(index, (-1,))
-        return self._class_index
+                first = xp.arange(images, dtype=place.dtype, device=self._device)
+                place = place + self.num_classes * first[:, None, None]
+            self._class_place = xp.reshape(place, (-1,))
+        return self._class_place
 
-    def _flat_index(self) -> Array:
+    def _flat_place(self) -> Array:
         """Return each pixel's place in an array (images, classes, pixels) that is laid out flat."""
         xp = self.xp
-        if self._index is None:
+        if self._place is None:
             images, _, count = self._labels.shape
-            by_image = xp.reshape(self._flat_class_index(), (images, count))
+            by_image = xp.reshape(self._flat_class_place(), (images, count))
             place = by_image * count
             place += xp.arange(count, dtype=by_image.dtype, device=self._device)[None, :]
-            self._index = xp.reshape(place, (-1,))
-        return self._index
+            self._place = xp.reshape(place, (-1,))
+        return self._place
+
+
+class OneHotLabels(IndexedLabels):
+    """The same of few classes: products with all of them are faster than an index."""
+
+    by_products = True
+
+    def pick(self, x: Array) -> Array:
+        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
+        return self.lib.sum_classes(self.one_hot(x.dtype), x)
+
+    def pick_beside_infinity(self, x: Array) -> Array:
+        """Return the same, also where other entries of a pixel are infinite."""
+        return super().pick(x)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries at the labels, and all others with 0 there."""
+        label = self.pick(x)
+        return label, x - self.one_hot(x.dtype) * label
+
+    def join(self, label: Array, others: Array) -> Array:
+        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
+        others += self.one_hot(label.dtype) * label
+        return others
+
+    def of_class(self, numbers: Array) -> Array:
+        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
+        return self.lib.sum_classes(numbers, self.one_hot(numbers.dtype))

@@ -13,7 +13,7 @@ _ENOUGH_BYTES = 24 << 20
 _kept: list[bool] = []
 
 
-def keep_freed_blocks(xp: Namespace, on: object) -> None:
+def keep_freed_blocks(xp: Namespace) -> None:
     """Make the C library keep freed blocks, rather than give them back to the system each time.
 
     glibc maps arrays of over 128 kB freshly and returns them when they are freed, so that every
@@ -23,7 +23,7 @@ def keep_freed_blocks(xp: Namespace, on: object) -> None:
     Elsewhere this does nothing.
     """
     if not _kept:
-        xp.empty((_ENOUGH_BYTES,), dtype=xp.uint8, device=on)
+        xp.empty((_ENOUGH_BYTES,), dtype=xp.uint8, device="cpu")
         _kept.append(True)
 
 

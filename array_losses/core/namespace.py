@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 from array_api_compat import device as _device
 from array_api_compat import is_array_api_obj as _is_array_api_obj
 
-from array_losses.core.lean import Lean
+from array_losses.core.numpy_fast import NumPyFast
 
 __all__ = [
     "Array",
@@ -40,7 +40,6 @@ __all__ = [
     "per_class",
     "quotient",
     "wide_dtype",
-    "writes_by_index",
 ]
 
 Array: TypeAlias = Any
@@ -85,7 +84,7 @@ def namespace_of(**arrays: Array) -> Namespace:
         msg = f"All arrays must come from one library, got {kinds}{hint}."
         raise TypeError(msg) from error
     if is_numpy_namespace(common):
-        common = _lean(common)
+        common = _fast(common)
         _found.update((type(x), common) for x in given.values())
     return common
 
@@ -148,8 +147,8 @@ def is_jax_namespace(xp: Namespace) -> bool:
 
 
 @cache
-def _lean(full: Namespace) -> Namespace:
-    return Lean(full)
+def _fast(full: Namespace) -> Namespace:
+    return NumPyFast(full)
 
 
 def _found_before(arrays: dict[str, Array]) -> Namespace | None:
@@ -329,8 +328,3 @@ def inverse(xp: Namespace, y: Array) -> Array:
         return quotient(xp, xp.ones_like(y), y)
     unit = near_constant(xp, y)
     return (1.0 / unit) / (y / unit)
-
-
-def writes_by_index(xp: Namespace) -> bool:
-    """Return whether arrays can be written with an integer array as index: not in the standard."""
-    return is_numpy_namespace(xp) or is_cupy_namespace(xp) or is_torch_namespace(xp)

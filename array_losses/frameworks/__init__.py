@@ -7,9 +7,9 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from array_losses.core.engine import Evaluation
-from array_losses.core.formula import AllReduce, Terms
 from array_losses.core.namespace import (
     Array,
+    Namespace,
     is_cupy_namespace,
     is_jax_namespace,
     is_numpy_namespace,
@@ -18,11 +18,15 @@ from array_losses.core.namespace import (
     is_torch_namespace,
     namespace_of,
 )
+from array_losses.core.protocol import AllReduce, Terms
+from array_losses.frameworks.libraries import library_of, of_namespace
 
 __all__ = [
     "alike",
     "as_numpy",
-    "may_look",
+    "can_inspect",
+    "library_of",
+    "of_namespace",
     "plainly",
     "value",
     "value_and_grad",
@@ -69,8 +73,8 @@ def alike(prediction: Array, *others: Array | None) -> tuple[Array | None, ...]:
     return jax.alike(prediction, *others)
 
 
-def may_look(x: Array) -> bool:
-    """Return whether the values of `x` can be looked at without a wait: eager ones on the CPU.
+def can_inspect(x: Array) -> bool:
+    """Return whether the values of `x` can be inspected without a wait: eager ones on the CPU.
 
     Not those of JAX, whose calls return before the values are there.
     """
@@ -78,7 +82,7 @@ def may_look(x: Array) -> bool:
     if is_torch_namespace(xp):
         from array_losses.frameworks import torch
 
-        return torch.may_look(x)
+        return torch.can_inspect(x)
     return not (is_jax_namespace(xp) or is_cupy_namespace(xp))
 
 
@@ -93,15 +97,14 @@ def value(
     logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
-        from array_losses.frameworks import torch
+        from array_losses.frameworks import torch_autograd
 
-        return torch.value(terms, logits, target, pixel_weights, all_reduce)
+        return torch_autograd.value(terms, logits, target, pixel_weights, all_reduce)
     if is_jax_namespace(xp):
-        from array_losses.frameworks import jax
+        from array_losses.frameworks import jax_transforms
 
-        return jax.value(terms, logits, target, pixel_weights, all_reduce)
-    look = not is_cupy_namespace(xp)
-    return Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look).value()[0]
+        return jax_transforms.value(terms, logits, target, pixel_weights, all_reduce)
+    return _eager(xp, terms, logits, target, pixel_weights, all_reduce).value()[0]
 
 
 def value_and_grad(
@@ -115,16 +118,14 @@ def value_and_grad(
     logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
-        from array_losses.frameworks import torch
+        from array_losses.frameworks import torch_autograd
 
-        return torch.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+        return torch_autograd.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
     if is_jax_namespace(xp):
-        from array_losses.frameworks import jax
+        from array_losses.frameworks import jax_transforms
 
-        return jax.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
-    look = not is_cupy_namespace(xp)
-    evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
-    return evaluation.value_and_gradient()
+        return jax_transforms.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+    return _eager(xp, terms, logits, target, pixel_weights, all_reduce).value_and_gradient()
 
 
 def value_and_terms(
@@ -138,16 +139,35 @@ def value_and_terms(
     logits, target, pixel_weights = alike(logits, target, pixel_weights)
     xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
     if is_torch_namespace(xp):
-        from array_losses.frameworks import torch
+        from array_losses.frameworks import torch_autograd
 
-        return torch.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
+        return torch_autograd.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
     if is_jax_namespace(xp):
-        from array_losses.frameworks import jax
+        from array_losses.frameworks import jax_transforms
 
-        return jax.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
-    look = not is_cupy_namespace(xp)
-    evaluation = Evaluation(terms, logits, target, pixel_weights, all_reduce, look=look)
+        return jax_transforms.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
+    evaluation = _eager(xp, terms, logits, target, pixel_weights, all_reduce)
     return evaluation.value()[0], evaluation.each_value
+
+
+def _eager(
+    xp: Namespace,
+    terms: Terms,
+    logits: Array,
+    target: Array,
+    pixel_weights: Array | None,
+    all_reduce: AllReduce | None,
+) -> Evaluation:
+    """Return the evaluation of eager arrays that nothing follows."""
+    return Evaluation(
+        of_namespace(xp),
+        terms,
+        logits,
+        target,
+        pixel_weights,
+        all_reduce,
+        can_inspect=not is_cupy_namespace(xp),
+    )
 
 
 def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:

@@ -1,47 +1,49 @@
-"""PyTorch: one autograd function for the whole library, and the plain formula under transforms."""
+"""PyTorch: what it does best, and what is known of its tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function
 
-from array_losses.core import formula
-from array_losses.core.engine import Evaluation, State
-from array_losses.core.formula import AllReduce, Terms
-from array_losses.core.halves import Conversion
-from array_losses.core.namespace import Array
+from array_losses.core.library import Library
+from array_losses.core.namespace import Array, DType
 
-__all__ = ["as_numpy", "plainly", "value", "value_and_grad", "value_and_terms"]
-
-# PyTorch has these dtypes, but few operations on them.
-_WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
-
-
-def value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> Array:
-    """Return the loss, in the autograd graph of the logits."""
-    return plainly(partial(_value, terms), logits, target, pixel_weights, all_reduce)
+__all__ = [
+    "Torch",
+    "as_numpy",
+    "can_inspect",
+    "is_transformed",
+    "memory_as_numpy",
+    "plainly",
+    "wants_more",
+]
 
 
-def value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
-    """Return the loss and its gradient with respect to the logits, outside the autograd graph."""
-    return plainly(partial(_value_and_grad, terms), logits, target, pixel_weights, all_reduce)
+class Torch(Library):
+    """PyTorch, whose tensors are written in place."""
+
+    writes_by_index = True
+    compares_floats = True
+
+    def sum_at(self, places: Array, x: Array | None, length: int, dtype: DType) -> Array:
+        """Return the sums of `x` by place, one axis each; None for `x` counts the places."""
+        if x is None:
+            x = torch.ones(places.shape, dtype=dtype, device=places.device)
+        nothing = torch.zeros((length,), dtype=dtype, device=places.device)
+        return nothing.index_add(0, places, x.to(dtype))
+
+    def in_order(self, x: Array, order: Array) -> Array:
+        """Return the entries of `x` in that order."""
+        # The standard's take_along_axis turns sizes that are left open into numbers.
+        return torch.gather(x, -1, order)
+
+    def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
+        """Return the sums of `x` up to each place of its last axis."""
+        return torch.cumsum(x, -1, dtype=dtype)
 
 
 def plainly(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -99,112 +101,28 @@ def _plain(x: Any) -> Any:
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-def _value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-    each: list[Array] | None = None,
-) -> Array:
-    """Return the loss; the values of the losses in it go into `each`, if it is given: detached."""
-    if _is_transformed(logits, target, pixel_weights):
-        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
-    if _needs_more(target, pixel_weights):
-        _inspect(terms, logits, target, pixel_weights)
-        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
-    if not (torch.is_grad_enabled() and logits.requires_grad):
-        return _Eager(terms, logits, target, pixel_weights, all_reduce).value(each)[0]
-    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, each)
-
-
-def _value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
-    if _is_transformed(logits, target, pixel_weights):
-
-        def of_logits(z: Array) -> Array:
-            return _formula(terms, z, target, pixel_weights, all_reduce)
-
-        grad, loss = torch.func.grad_and_value(of_logits)(logits)
-        return loss, grad
-    with torch.no_grad():
-        inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
-        evaluation = _Eager(terms, inputs[0], inputs[1], inputs[2], all_reduce)
-        return evaluation.value_and_gradient()
-
-
-def value_and_terms(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, tuple[Array, ...]]:
-    """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
-
-    def flat(z: Array, t: Array, w: Array | None, exchange: AllReduce | None) -> tuple[Array, ...]:
-        each: list[Array] = []
-        return _value(terms, z, t, w, exchange, each), *each
-
-    loss, *each = plainly(flat, logits, target, pixel_weights, all_reduce)
-    return loss, tuple(each)
-
-
 def as_numpy(*tensors: Array | None) -> tuple[Array, ...] | None:
     """Return NumPy arrays that share the tensors' memory, None where there can be none."""
-    if _is_transformed(*tensors) or any(_is_elsewhere(x) for x in tensors if x is not None):
+    if is_transformed(*tensors) or any(_is_elsewhere(x) for x in tensors if x is not None):
         return None
-    return tuple(x if x is None else _as_numpy(x) for x in tensors)
+    return tuple(x if x is None else memory_as_numpy(x) for x in tensors)
 
 
 def _is_elsewhere(x: Array) -> bool:
     return x.device.type != "cpu" or (torch.is_grad_enabled() and x.requires_grad)
 
 
-def _formula(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-    each: list[Array] | None = None,
-) -> Array:
-    target = _signed(terms, target)
-    values = formula.each_value(terms, logits, target, pixel_weights, all_reduce)
-    if each is not None:
-        each += [one.detach() for one in values]
-    return formula.weighted_sum(terms, values)
+def memory_as_numpy(x: Array) -> Array:
+    """Return a tensor in the memory of the CPU as a NumPy array; bfloat16 as float32."""
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
 
 
-def _signed(terms: Terms, target: Array) -> Array:
-    """Return wide unsigned labels as int64; what that cannot hold as no class, and not ignored."""
-    if target.dtype not in _WIDE_UNSIGNED:
-        return target
-    signed = target.to(torch.int64)
-    ignored = {value for _, one in terms for value in one.view.ignore_index}
-    no_class = next(value for value in range(-1, -len(ignored) - 2, -1) if value not in ignored)
-    return torch.where(signed < 0, no_class, signed)
+def can_inspect(x: Array) -> bool:
+    """Return whether the values of `x` can be inspected, and nothing follows them."""
+    return not (is_transformed(x) or wants_more(x, None)) and x.device.type == "cpu"
 
 
-def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
-    """Raise a ValueError for bad values in the memory of the CPU, which the formula makes NaN."""
-    given = (logits, target, pixel_weights)
-    if all(x is None or x.is_cpu for x in given):
-        near = [x if x is None else _as_numpy(x) for x in given]
-        formula.inspect(terms, formula.prepare(terms, near[0], near[1], near[2], None))
-
-
-def may_look(x: Array) -> bool:
-    """Return whether the values of `x` can be looked at, and nothing follows them."""
-    return not (_is_transformed(x) or _needs_more(x, None)) and x.device.type == "cpu"
-
-
-def _is_transformed(*tensors: Array | None) -> bool:
+def is_transformed(*tensors: Array | None) -> bool:
     """Return whether something other than plain autograd follows the operations.
 
     That is torch.compile and torch.export, torch.func, forward-mode differentiation, subclasses
@@ -223,187 +141,7 @@ def _is_transformed(*tensors: Array | None) -> bool:
     )
 
 
-def _needs_more(target: Array, pixel_weights: Array | None) -> bool:
-    """Return whether a gradient is wanted that the slope does not give."""
+def wants_more(target: Array, pixel_weights: Array | None) -> bool:
+    """Return whether a gradient is wanted that the closed form does not give."""
     wanted = target.requires_grad or (pixel_weights is not None and pixel_weights.requires_grad)
     return torch.is_grad_enabled() and wanted
-
-
-class _Loss(torch.autograd.Function):
-    """Totals and value forward, the slope backward; if that is differentiated, the formula."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Array,
-        target: Array,
-        pixel_weights: Array | None,
-        terms: Terms,
-        all_reduce: AllReduce | None,
-        each: list[Array] | None,
-    ) -> Array:
-        evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
-        ctx.gradient = ctx.state = None
-        if evaluation.better_at_once:
-            loss, ctx.gradient = evaluation.value_and_gradient(each)
-        else:
-            loss, ctx.state = evaluation.value(each)
-        ctx.save_for_backward(logits, target, pixel_weights)
-        ctx.terms, ctx.all_reduce = terms, all_reduce
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
-        logits, target, pixel_weights = ctx.saved_tensors
-        if _is_transformed(d) or torch._C._functorch.is_legacy_batchedtensor(d):
-            # Many cotangents at once: torch.autograd.functional.jacobian(vectorize=True).
-            with torch.enable_grad():
-                z = logits.detach().requires_grad_()
-                loss = _formula(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
-            (gradient,) = torch.autograd.grad(loss, z, d)
-        elif torch.is_grad_enabled():
-            loss = _formula(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-            (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
-            # A gradient that the logits do not move (the hinge's) is in their graph all the same.
-            gradient = torch.where(torch.zeros_like(logits, dtype=torch.bool), logits, gradient)
-        elif ctx.state is not None:
-            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-            gradient = evaluation.gradient(ctx.state, d)
-        else:
-            gradient = _made_at_once(ctx, d, logits, target, pixel_weights)
-        return gradient, None, None, None, None, None
-
-
-def _made_at_once(
-    ctx: Any, d: Array, logits: Array, target: Array, pixel_weights: Array | None
-) -> Array:
-    """Return `d` times the gradient that came with the value."""
-    # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
-    gradient, ctx.gradient = ctx.gradient, None
-    as_it_is = d.is_cpu and d.item() == 1.0
-    scaled_half = logits.dtype == torch.float16 and not as_it_is
-    if gradient is None or scaled_half:
-        evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-        if scaled_half:  # A loss scale is there to come before rounding.
-            return evaluation.gradient(evaluation.value()[1], d)
-        # A second backward pass: the same way, for the same bits.
-        gradient = evaluation.value_and_gradient()[1]
-    return gradient if as_it_is else gradient.mul_(d)
-
-
-class _Eager:
-    """The engine on tensors; tensors in the memory of the CPU are worked on as NumPy arrays.
-
-    They share their memory, so nothing is copied, and NumPy works on blocks in threads. Half
-    precision passes as NumPy's float16, bfloat16 too, of which only PyTorch knows what the bits
-    mean: it widens and narrows each block.
-    """
-
-    def __init__(
-        self,
-        terms: Terms,
-        logits: Array,
-        target: Array,
-        pixel_weights: Array | None,
-        all_reduce: AllReduce | None,
-    ) -> None:
-        on_cpu = logits.is_cpu and target.is_cpu
-        on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
-        self.shared = on_cpu and logits.dtype in (*_NUMPY_FLOATS, *_HALVES)
-        self.dtype = logits.dtype
-        halves = None
-        if self.shared:
-            if logits.dtype in _HALVES:
-                halves = Conversion(
-                    partial(_widened, logits.dtype), partial(_narrowed, logits.dtype)
-                )
-                logits = logits.view(torch.float16)
-            logits, target = _as_numpy(logits), _as_numpy(target)
-            pixel_weights = None if pixel_weights is None else _as_numpy(pixel_weights)
-            all_reduce = None if all_reduce is None else partial(_reduce_numpy, all_reduce)
-        else:
-            target = _signed(terms, target)
-        self.engine = Evaluation(
-            terms, logits, target, pixel_weights, all_reduce, look=on_cpu, halves=halves
-        )
-
-    @property
-    def better_at_once(self) -> bool:
-        """Whether the gradient should come with the value.
-
-        Not where it would be in float16, and a look at what it is multiplied by (a loss scale, say)
-        would wait for a device: then it must not have been rounded before.
-        """
-        return self.engine.better_at_once and (self.shared or self.dtype != torch.float16)
-
-    def value(self, each: list[Array] | None = None) -> tuple[Array, State]:
-        """Return the loss, and what the backward pass needs of it."""
-        value, state = self.engine.value()
-        self._keep(each)
-        return self._as_tensor(value), state
-
-    def gradient(self, state: State, d: Array) -> Array:
-        """Return d loss / d logits times `d`."""
-        d = _as_numpy(d) if self.shared else d
-        return self._as_gradient(self.engine.gradient(state, d))
-
-    def value_and_gradient(self, each: list[Array] | None = None) -> tuple[Array, Array]:
-        """Return the loss and d loss / d logits."""
-        value, gradient = self.engine.value_and_gradient()
-        self._keep(each)
-        return self._as_tensor(value), self._as_gradient(gradient)
-
-    def _keep(self, each: list[Array] | None) -> None:
-        """Put the values of the losses into a list, if there is one."""
-        if each is not None:
-            each += [self._as_tensor(one) for one in self.engine.each_value]
-
-    def _as_gradient(self, x: Array) -> Array:
-        x = self._as_tensor(x)
-        return x.view(self.dtype) if self.dtype in _HALVES else x
-
-    def _as_tensor(self, x: Array) -> Array:
-        if not self.shared:
-            return x
-        if x.ndim:
-            return torch.from_numpy(x)
-        # For a number, NumPy may give its scalar.
-        wide = torch.float64 if self.dtype == torch.float64 else torch.float32
-        return torch.scalar_tensor(x.item(), dtype=wide, device="cpu")
-
-
-_NUMPY_FLOATS = (torch.float32, torch.float64)
-_HALVES = (torch.float16, torch.bfloat16)
-# PyTorch converts what is shorter in the thread that asks, and not in others beside ours.
-_PIECE = (1 << 15) - 1
-
-
-def _widened(dtype: Any, x: Array) -> Array:
-    """Return a NumPy array of halves, which are of a PyTorch `dtype`, as float32."""
-    bits = torch.from_numpy(x).view(dtype)
-    return _converted(bits, torch.empty_like(bits, dtype=torch.float32)).numpy()
-
-
-def _narrowed(dtype: Any, x: Array) -> Array:
-    """Return a NumPy array of float32 as halves, which are of a PyTorch `dtype`."""
-    wide = torch.from_numpy(x)
-    return _converted(wide, torch.empty_like(wide, dtype=dtype)).view(torch.float16).numpy()
-
-
-def _converted(source: Array, result: Array) -> Array:
-    """Return `result` filled from `source`, of the same strides."""
-    if source.is_contiguous() and result.is_contiguous():
-        pieces = zip(source.view(-1).split(_PIECE), result.view(-1).split(_PIECE), strict=True)
-        for some, room in pieces:
-            room.copy_(some)
-        return result
-    return result.copy_(source)
-
-
-def _as_numpy(x: Array) -> Array:
-    return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
-
-
-def _reduce_numpy(all_reduce: AllReduce, totals: Array) -> Array:
-    summed = all_reduce(torch.from_numpy(totals))
-    return summed.numpy() if isinstance(summed, torch.Tensor) else summed

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 from array_losses import frameworks
 from array_losses.core import foreign_names, options
 from array_losses.core.block import View
-from array_losses.core.formula import Terms
-from array_losses.core.namespace import ArrayT, is_array_api_obj
+from array_losses.core.derivative import Derivative
+from array_losses.core.namespace import Array, ArrayT, Namespace, is_array_api_obj
+from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Fraction, Strategy, Sums, Terms
 from array_losses.losses.loss_object import LossObject
 
 __all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
@@ -64,7 +66,7 @@ class Criterion(LossObject):
         pixel_weights : array, optional
             Floating weights or a bool mask, of the logits' shape without the class axis.
         all_reduce : callable, optional
-            Sums a 1-D array of totals over devices.
+            Sums a 1-D array over devices.
 
         Returns
         -------
@@ -235,44 +237,49 @@ class Loss(Criterion):
         """Return this loss alone, with weight 1."""
         return ((1.0, self),)  # type: ignore[return-value]
 
-    @property
-    def additive(self) -> bool:
-        """Whether the totals of two pieces of an image add up to the totals of the image."""
-        return True
+    # What the core asks of every loss (`core.protocol` has the whole of it).
 
     @property
-    def by_class(self) -> bool:
-        """Whether value and slope together come best from all pixels of one class at a time."""
-        return False
+    def strategy(self) -> Strategy:
+        """How value and derivative are found.
 
-    @property
-    def pixelwise(self) -> bool:
-        """Whether it is a sum over pixels, so that its slope needs no totals but the divisor."""
-        return False
+        "pixel": one pass, a sum over pixels whose divisor no logit moves. "sums": two passes, with
+        sums over pixels in between. "sorted", "histogram": each class from all its pixels.
+        """
+        return "sums"
 
     @property
     def per_image(self) -> bool:
-        """Whether totals are kept for each image."""
+        """Whether there are sums of each image: (images, n) in place of (1, n)."""
         return False
 
     @property
-    def mapped(self) -> bool:
-        """Whether the value is a map over pixels."""
+    def mines(self) -> bool:
+        """Whether only the hardest pixels count, chosen by comparing those of the whole batch."""
         return False
 
-    @property
-    def selects(self) -> bool:
-        """Whether only some pixels count, chosen by comparing those of the whole batch."""
-        return False
+    def sums_of(self, pixels: Pixels) -> Sums:
+        """Return what must be summed over pixels; the sums of two blocks add up to those of both.
 
-    @property
-    def by_label(self) -> bool:
-        """Whether, with labels, it reads the probabilities of the label and sums by class alone."""
-        return False
+        Not so for "sorted", which must see the whole batch.
+        """
+        raise NotImplementedError
+
+    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
+        """Return the loss as a numerator and a divisor (None for 1) that no logit moves."""
+        raise NotImplementedError
+
+    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d loss / d sums, given `d` = d loss / d numerator."""
+        raise NotImplementedError
+
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d what it reads of a block, given d loss / d sums."""
+        raise NotImplementedError
 
     @property
     def view(self) -> View:
-        """How it looks at pixels."""
+        """How it sees pixels: losses with one view share their probabilities."""
         ignore = self.ignore_index
         values = () if ignore is None else (ignore,) if isinstance(ignore, int) else tuple(ignore)
         return View(getattr(self, "activation", "sigmoid"), values)
@@ -305,10 +312,10 @@ class Loss(Criterion):
                 options.for_classes(name, value, num_classes)
 
     def per_class_options(self) -> tuple[str, ...]:
-        """Return the names of further options that may hold one number a class."""
+        """Return the names of further options that may hold one number per class."""
         return ()
 
-    def omega(self, num_classes: int) -> tuple[float, ...] | float:
+    def class_factors(self, num_classes: int) -> tuple[float, ...] | float:
         """Return the class weights, 0 for a background left out; 1.0 if all count alike."""
         if self.class_weights is None and self.include_background:
             return 1.0
@@ -320,14 +327,14 @@ class Loss(Criterion):
 class WeightedSum(Criterion):
     """A weighted sum of losses, made by ``a * loss + other / b``; itself a loss.
 
-    The losses may differ in every option. Those that look at the pixels alike (`activation`,
-    `ignore_index`, `class_axis`) share one activation of each block. A loss of weight 0 is not
+    The losses may differ in every option. Those with the same `activation`,
+    `ignore_index` and `class_axis` share the probabilities of each block. A loss of weight 0 is not
     evaluated; if all weights are 0, so are value and gradient, whatever the logits hold.
 
     Parameters
     ----------
     losses : sequence of losses
-    weights : sequence of finite numbers, one a loss
+    weights : sequence of finite numbers, one per loss
 
     Raises
     ------
@@ -351,7 +358,9 @@ class WeightedSum(Criterion):
     def __post_init__(self) -> None:
         """Flatten sums in the sum, and check."""
         if len(self.losses) != len(self.weights) or not self.losses:
-            msg = f"`weights` must hold one number a loss ({len(self.losses)}), got {self.weights}."
+            msg = (
+                f"`weights` must hold one number per loss ({len(self.losses)}), got {self.weights}."
+            )
             raise ValueError(msg)
         flat: list[tuple[float, Criterion]] = []
         for weight, loss in zip(self.weights, self.losses, strict=True):
@@ -375,11 +384,11 @@ class WeightedSum(Criterion):
             )
             raise ValueError(msg)
         if any(formula.reduction == "none" for formula in formulas):
-            kinds = {(one.reduction, one.mapped, one.per_image) for one in formulas}
+            kinds = {(one.reduction, one.strategy == "pixel", one.per_image) for one in formulas}
             if len(kinds) > 1:
                 msg = (
                     '`reduction` must be "none" in all losses of a sum or in none, and then all '
-                    "must give a value a pixel, or a class, or an image and class."
+                    "must give a value per pixel, or per class, or per image and class."
                 )
                 raise ValueError(msg)
 

@@ -1,13 +1,14 @@
-"""Boundary: how far from the true boundary probability lies, by a map of signed distances."""
+"""Boundary loss: probabilities times their signed distance from the true boundary."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from array_losses.core.block import View
-from array_losses.core.formula import Totals
+from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Sums
 from array_losses.losses.pixel_mean import NORMALIZE, Normalize, PixelLoss
 
 __all__ = ["BoundaryLoss"]
@@ -98,16 +99,15 @@ class BoundaryLoss(PixelLoss):
 
     def pixel_losses(self, pixels: Pixels) -> Array:
         """Return the loss of each pixel, (images, 1, pixels)."""
-        each = self._distances(pixels) * pixels.activation.p
-        each = each if pixels.weights is None else pixels.weights * each
+        each = pixels.weighted(self._distances(pixels) * pixels.every.p)
         return pixels.xp.sum(each, axis=1, keepdims=True)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits; `rates` may also hold a map over the pixels."""
-        return pixels.backward(self._distances(pixels) * rates[0])
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d probabilities; `grad_sums` may also hold a map over the pixels."""
+        return pixels.by_p(self._distances(pixels) * grad_sums[0])
 
     def _distances(self, pixels: Pixels) -> Array:
         """Return the map times the class weights."""
-        omega = self.omega(pixels.num_classes)
+        factors = self.class_factors(pixels.num_classes)
         distances = pixels.target
-        return distances if isinstance(omega, float) else pixels.per_class(omega) * distances
+        return distances if isinstance(factors, float) else pixels.per_class(factors) * distances

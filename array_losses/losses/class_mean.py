@@ -1,4 +1,4 @@
-"""How one loss a class becomes one number: which classes count, and their mean."""
+"""Losses that are one number per class: which classes count, and their mean."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Fraction, Totals, divide
 from array_losses.core.namespace import Array, Namespace, device
+from array_losses.core.protocol import Fraction, Sums, divide
 from array_losses.losses.base import Loss
 
 __all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool"]
@@ -20,10 +20,10 @@ ClassNormalize: TypeAlias = Literal["weights", "classes"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClassLoss(Loss):
-    """A loss that is one number a class, averaged over the classes that count.
+    """A loss that is one number per class, averaged over the classes that count.
 
-    The first entries of the totals decide the losses of the classes; subclasses give those as
-    `class_losses`, the target's mass as `mass` and the derivative as `class_rates`.
+    Subclasses give the losses of the classes as `class_losses`, their derivative as
+    `grad_class_losses`, and the target's weight in each class as `support`.
     """
 
     pool: ClassPool = "batch"
@@ -37,10 +37,6 @@ class ClassLoss(Loss):
         options.choice("absent", self.absent, self.absents)
         options.choice("normalize", self.normalize, ("weights", "classes"))
 
-    mapped = False
-    by_class = False
-    pixelwise = False
-
     @property
     def pools(self) -> tuple[str, ...]:
         """The values that `pool` may have."""
@@ -53,51 +49,51 @@ class ClassLoss(Loss):
 
     @property
     def per_image(self) -> bool:
-        """Whether totals are kept for each image."""
+        """Whether sums are kept for each image."""
         return self.pool.startswith("image")
 
     @property
     def over_classes(self) -> bool:
-        """Whether the totals of the classes are added up to those of one."""
+        """Whether the sums of the classes are added up to those of one."""
         return self.pool.endswith("+class")
 
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+    def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class, (images or 1, classes)."""
         raise NotImplementedError
 
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the target's mass of each class: 0 if absent, NaN if a NaN is in the class."""
+    def support(self, xp: Namespace, sums: Sums) -> Array:
+        """Return the target's weight in each class: 0 if absent, NaN if a NaN is in the class."""
         raise NotImplementedError
 
-    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d totals from `d` = d loss / d class losses."""
+    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d loss / d sums from `d` = d loss / d class losses."""
         raise NotImplementedError
 
-    def pooled(self, xp: Namespace, totals: Totals) -> Totals:
-        """Return the totals, added up over the classes where `pool` says so."""
+    def pooled(self, xp: Namespace, sums: Sums) -> Sums:
+        """Return the sums, added up over the classes where `pool` says so."""
         if not self.over_classes:
-            return totals
-        for factor in self.pool_factors(xp, totals):
-            totals = tuple(xp.where(factor == 0.0, 0.0, factor * total) for total in totals)
-        return tuple(xp.sum(total, axis=1, keepdims=True) for total in totals)
+            return sums
+        for factor in self.pool_factors(xp, sums):
+            sums = tuple(xp.where(factor == 0.0, 0.0, factor * total) for total in sums)
+        return tuple(xp.sum(total, axis=1, keepdims=True) for total in sums)
 
-    def unpooled(self, xp: Namespace, totals: Totals, rates: Totals) -> Totals:
-        """Return d loss / d totals from d loss / d `pooled` totals."""
+    def unpooled(self, xp: Namespace, sums: Sums, rates: Sums) -> Sums:
+        """Return d loss / d sums from d loss / d `pooled` sums."""
         if not self.over_classes:
             return rates
-        for factor in self.pool_factors(xp, totals):
+        for factor in self.pool_factors(xp, sums):
             rates = tuple(factor * rate for rate in rates)
         return rates
 
-    def pool_factors(self, xp: Namespace, totals: Totals) -> Totals:
+    def pool_factors(self, xp: Namespace, sums: Sums) -> Sums:
         """Return the weight of each class in sums over classes, as factors of it."""
-        return (self._class_weights(xp, totals[0]),)
+        return (self._class_weights(xp, sums[0]),)
 
-    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
         """Return the losses of the classes, reduced."""
-        totals = self.pooled(xp, totals)
-        losses = self.class_losses(xp, totals)
-        each, share = self._weights(xp, totals)
+        sums = self.pooled(xp, sums)
+        losses = self.class_losses(xp, sums)
+        each, share = self._weights(xp, sums)
         contributions = xp.where(each == 0.0, 0.0, each * losses)
         if self.reduction == "none":
             if self.over_classes:
@@ -111,30 +107,32 @@ class ClassLoss(Loss):
         means = divide(xp, xp.sum(contributions, axis=1), divisor)
         return xp.sum(means), xp.sum(xp.where(divisor == 0.0, 0.0, xp.ones_like(divisor)))
 
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d totals."""
-        pooled = self.pooled(xp, totals)
+    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d loss / d sums."""
+        pooled = self.pooled(xp, sums)
         each, share = self._weights(xp, pooled)
         if self.reduction == "mean" and self.per_image:
             each = divide(xp, each, xp.sum(share, axis=1, keepdims=True))
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        return self.unpooled(xp, totals, self.class_rates(xp, pooled, d * each))
+        return self.unpooled(xp, sums, self.grad_class_losses(xp, pooled, d * each))
 
-    def _weights(self, xp: Namespace, pooled: Totals) -> tuple[Array, Array]:
+    def _weights(self, xp: Namespace, pooled: Sums) -> tuple[Array, Array]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
-        mass = self.mass(xp, pooled)
-        weights = xp.ones_like(mass)
+        support = self.support(xp, pooled)
+        weights = xp.ones_like(support)
         if not self.over_classes:
-            weights = self._class_weights(xp, mass)
+            weights = self._class_weights(xp, support)
         share = weights
         if self.normalize == "classes" and not self.over_classes:
-            counted = [1.0 if self.include_background or c else 0.0 for c in range(mass.shape[1])]
-            numbers = xp.asarray(counted, dtype=mass.dtype, device=device(mass))
-            share = xp.zeros_like(mass) + numbers[None, :]
+            counted = [
+                1.0 if self.include_background or c else 0.0 for c in range(support.shape[1])
+            ]
+            numbers = xp.asarray(counted, dtype=support.dtype, device=device(support))
+            share = xp.zeros_like(support) + numbers[None, :]
         if self.absent == "keep":
             return weights, share
-        nothing = mass == 0.0
+        nothing = support == 0.0
         present = xp.where(nothing, 0.0, weights)
         if self.absent == "zero":
             return present, share
@@ -142,8 +140,8 @@ class ClassLoss(Loss):
 
     def _class_weights(self, xp: Namespace, like: Array) -> Array:
         """Return the class weights, 0 for a background left out, as an array like `like`."""
-        omega = self.omega(like.shape[1])
-        if isinstance(omega, float):
+        factors = self.class_factors(like.shape[1])
+        if isinstance(factors, float):
             return xp.ones_like(like)
-        numbers = xp.asarray(list(omega), dtype=like.dtype, device=device(like))
+        numbers = xp.asarray(list(factors), dtype=like.dtype, device=device(like))
         return xp.zeros_like(like) + numbers[None, :]

@@ -1,19 +1,20 @@
-"""Matthews correlation: how far prediction and target vary together, class by class."""
+"""Matthews correlation of prediction and target, class by class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from array_losses.core import options
-from array_losses.core.formula import Totals
+from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Sums
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import ClassLoss, Pool
 from array_losses.losses.confusion import (
     Intersection,
     counts,
-    counts_slope,
+    counts_derivative,
     true_negatives,
 )
 
@@ -81,21 +82,19 @@ class MCCLoss(ClassLoss):
         options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         options.choice("intersection", self.intersection, ("l1", "product"))
 
-    additive = True
-
-    def totals(self, pixels: Pixels) -> Totals:
+    def sums_of(self, pixels: Pixels) -> Sums:
         """Return TP, FP, FN and TN of each class."""
         per_image, intersection = self.per_image, self.intersection
         found = counts(pixels, per_image=per_image, intersection=intersection)
         rest = true_negatives(pixels, per_image=per_image, intersection=intersection)
         return (*found, rest)
 
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the lesser mass, of the class or of the rest: 0 where one of them is."""
-        tp, fp, fn, tn = totals
+    def support(self, xp: Namespace, sums: Sums) -> Array:
+        """Return the lesser weight, of the class or of the rest: 0 where one of them is."""
+        tp, fp, fn, tn = sums
         return xp.minimum(tp + fn, fp + tn)
 
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+    def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class, 1 for 0 / 0, but 0 without any pixel.
 
         Near a correlation r of 1 as K / (G H (1 + r)), with
@@ -104,7 +103,7 @@ class MCCLoss(ClassLoss):
 
         which does not cancel, where 1 - r would.
         """
-        shares = _shares(xp, totals)
+        shares = _shares(xp, sums)
         tp, fp, fn, tn = shares.counts
         (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
         pair = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
@@ -115,24 +114,24 @@ class MCCLoss(ClassLoss):
         cross = right * right_not * (fp + fn) + wrong * wrong_not * (tp + tn)
         rest = cross / shares.there / shares.not_there / xp.where(near, 1.0 + correlation, 1.0)
         return xp.where(
-            sum(totals) == 0.0, 0.0, xp.where(near & ~shares.empty, rest, 1.0 - correlation)
+            sum(sums) == 0.0, 0.0, xp.where(near & ~shares.empty, rest, 1.0 - correlation)
         )
 
-    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d (TP - FN) and d loss / d (FP - TN): no logit moves TP + FN or FP + TN.
 
         They are -(TN / Q + FP / P) / (2 D) and (TP / P + FN / Q) / (2 D), with D the root.
         """
-        shares = _shares(xp, totals)
+        shares = _shares(xp, sums)
         (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
         root = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
         root = root * xp.sqrt(shares.there) * xp.sqrt(shares.not_there)
-        d = xp.where(shares.empty, 0.0, 0.5 * d / _whole(xp, totals))
+        d = xp.where(shares.empty, 0.0, 0.5 * d / _whole(xp, sums))
         return -d * (right_not + wrong) / root, d * (right + wrong_not) / root
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits."""
-        return counts_slope(pixels, *rates, intersection=self.intersection)
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d probabilities: two numbers per class, if the target is hard."""
+        return counts_derivative(pixels, *grad_sums, intersection=self.intersection)
 
 
 @dataclass(frozen=True)
@@ -151,28 +150,28 @@ class _Shares:
     empty : whether one of the sums is 0
     """
 
-    counts: Totals
+    counts: Sums
     predicted: Array
     not_predicted: Array
     there: Array
     not_there: Array
-    found: Totals
-    not_found: Totals
+    found: Sums
+    not_found: Sums
     empty: Array
 
 
-def _shares(xp: Namespace, totals: Totals) -> _Shares:
-    every = _whole(xp, totals)
-    tp, fp, fn, tn = counts = tuple(quotient(xp, one, every) for one in totals)
-    sums = (tp + fp, tn + fn, tp + fn, tn + fp)
-    empty = is_tiny(xp, xp.minimum(xp.minimum(*sums[:2]), xp.minimum(*sums[2:])))
-    p, q, there, not_there = (xp.where(empty, 1.0, one) for one in sums)
+def _shares(xp: Namespace, sums: Sums) -> _Shares:
+    every = _whole(xp, sums)
+    tp, fp, fn, tn = counts = tuple(quotient(xp, one, every) for one in sums)
+    margins = (tp + fp, tn + fn, tp + fn, tn + fp)
+    empty = is_tiny(xp, xp.minimum(xp.minimum(*margins[:2]), xp.minimum(*margins[2:])))
+    p, q, there, not_there = (xp.where(empty, 1.0, one) for one in margins)
     found = quotient(xp, tp, p), quotient(xp, fp, p)
     not_found = quotient(xp, tn, q), quotient(xp, fn, q)
     return _Shares(counts, p, q, there, not_there, found, not_found, empty)
 
 
-def _whole(xp: Namespace, totals: Totals) -> Array:
-    tp, fp, fn, tn = totals
+def _whole(xp: Namespace, sums: Sums) -> Array:
+    tp, fp, fn, tn = sums
     every = (tp + fn) + (fp + tn)
     return xp.where(every == 0.0, 1.0, every)

@@ -1,4 +1,4 @@
-"""Cross entropy and Poly-1: the sum over pixels of -log p of what is so, and a term beside it."""
+"""Cross entropy and Poly-1: the sum over pixels of -log p_t, and of a term beside it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from array_losses.core import options
 from array_losses.core.namespace import Array
-from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
-from array_losses.losses.hardest import HardestPixels
+from array_losses.core.target_terms import Term, target_terms
+from array_losses.losses.hard_pixels import HardPixelMining
 from array_losses.losses.pixel_mean import SidedLoss
 
 __all__ = ["CrossEntropyLoss", "PolyLoss"]
@@ -26,18 +26,13 @@ class _SmoothedLoss(SidedLoss):
         smoothing = options.number("label_smoothing", self.label_smoothing, lowest=0.0, highest=1.0)
         self._set(label_smoothing=smoothing)
 
-    @property
-    def by_label(self) -> bool:
-        """Whether, with labels, it reads the probabilities of the label alone."""
-        return self.label_smoothing == 0.0
-
-    def outcomes(self, pixels: Pixels) -> tuple[Outcome, ...]:
-        """Return what can be so at each pixel, by the smoothed target."""
-        return outcomes(pixels, self.label_smoothing)
+    def terms_of(self, pixels: Pixels) -> tuple[Term, ...]:
+        """Return the terms of the smoothed target."""
+        return target_terms(pixels, self.label_smoothing)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropyLoss(HardestPixels, _SmoothedLoss):
+class CrossEntropyLoss(HardPixelMining, _SmoothedLoss):
     r"""Cross entropy: categorical (softmax), or binary for every class (sigmoid).
 
     Softmax, with probabilities p, target g, pixel weights w and class weights :math:`\omega`:
@@ -57,41 +52,41 @@ class CrossEntropyLoss(HardestPixels, _SmoothedLoss):
     ignore_index : int or sequence of ints, optional
         Target values that do not count. An error with a floating target.
     class_weights : sequence of numbers >= 0, optional
-        One a class.
+        One per class.
     include_background : bool, default True
         Whether class 0 counts (it takes part in the softmax either way).
     reduction : {"mean", "sum", "none"}
         "none" gives a map over pixels, classes summed.
     activation : {"softmax", "sigmoid", None}
         None: the input is probabilities already.
-    normalize : {"weights", "valid", "all", "valid_pixels", "all_pixels", "valid_elements",}
+    normalize : {"weights", "valid", "all", "valid_pixels", ..., "all_elements"}
         The divisor of the mean: the summed weights, class weights included, of what counts (as
         PyTorch does); the summed pixel weights; or the number of all pixels. With a sigmoid each
         class of each pixel counts on its own. "valid_pixels", "all_pixels", "valid_elements" and
         "all_elements" count pixels, or pixels times classes, with any activation.
     label_smoothing : float from 0 to 1
         The share of the target that is spread evenly, :math:`\varepsilon`.
-    pos_weight : number or sequence of one a class, optional
+    pos_weight : number or sequence of one per class, optional
         The factor :math:`\pi` of the positive term, for sigmoid.
     top_k : number above 0 and up to 1, optional
-        Only the hardest pixels count: of n pixels in the batch the floor(top_k * n) with the
-        largest losses, weights included, and at least one. Ignored pixels are not among the n,
-        unless `normalize` is an "all".
+        Hard pixel mining: of the n pixels of the batch keep the floor(top_k * n) with the largest
+        losses, weights included, and at least one. Ignored pixels are not among the n, unless
+        `normalize` is one of the "all".
     ohem_threshold : number above 0 and up to 1, optional
-        Only pixels count in which what is so has a probability below this (of all classes together
-        with a sigmoid). Excludes `top_k`.
+        Keep only pixels whose target probability p_t is below this (with a sigmoid, the product
+        over all classes). Excludes `top_k`.
     min_kept : int, default 0
-        With `ohem_threshold`: at least so many pixels count, those of the lowest probability.
+        With `ohem_threshold`: keep at least this many pixels, those of the lowest p_t.
 
     Raises
     ------
     TypeError, ValueError
-        If an option is of a wrong kind or value; and if `all_reduce` is given where only the
-        hardest pixels count.
+        If an option is of a wrong kind or value; and if `all_reduce` is given with hard pixel
+        mining.
 
     See Also
     --------
-    FocalLoss : weighs down the pixels that are right already.
+    FocalLoss : down-weights the pixels that are right already.
     PolyLoss : weighs the first term of its series more, or less.
 
     Notes
@@ -122,13 +117,13 @@ class CrossEntropyLoss(HardestPixels, _SmoothedLoss):
     0.94856
     """
 
-    def surprise(self, outcome: Outcome) -> Array:
-        """Return -log p."""
-        return -outcome.log_p
+    def pixel_loss(self, term: Term) -> Array:
+        """Return -log p_t."""
+        return -term.log_p
 
-    def rate(self, outcome: Outcome) -> Array | float:
-        """Return d (-log p) / d log p."""
-        return -1.0
+    def pixel_derivative(self, term: Term) -> tuple[Array | float, None]:
+        """Return d (-log p_t) / d log p_t."""
+        return -1.0, None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +132,10 @@ class PolyLoss(_SmoothedLoss):
 
     .. math:: -\log p_t + \varepsilon (1 - p_t)
 
-    with :math:`p_t` the probability of what is so: of the pixel's class (softmax), or of each class
-    being there or not (sigmoid). As :math:`-\log p = \sum_{j \ge 1} (1 - p)^j / j`, the leading
-    term weighs :math:`1 + \varepsilon`. A soft or smoothed target mixes the losses of the outcomes
-    by its shares.
+    with :math:`p_t` the probability of what the target says: of the pixel's class (softmax), or of
+    each class being there or not (sigmoid). As :math:`-\log p = \sum_{j \ge 1} (1 - p)^j / j`, the
+    leading term weighs :math:`1 + \varepsilon`. A soft or smoothed target averages the losses
+    of its terms, weighted by its values.
 
     Parameters
     ----------
@@ -182,21 +177,21 @@ class PolyLoss(_SmoothedLoss):
         super().__post_init__()
         self._set(epsilon=options.number("epsilon", self.epsilon))
 
-    def surprise(self, outcome: Outcome) -> Array:
-        """Return -log p + epsilon (1 - p)."""
-        not_p = outcome.activation.not_p
+    def pixel_loss(self, term: Term) -> Array:
+        """Return -log p_t + epsilon (1 - p_t)."""
+        rest = term.at.one_minus_p
         if not self._cancels:
-            return self.epsilon * not_p - outcome.log_p
-        xp = outcome.pixels.xp
-        sure = not_p < 0.125
-        rest = _rest_of_log(xp.where(sure, not_p, 0.0)) + (1.0 + self.epsilon) * not_p
-        return xp.where(sure, rest, self.epsilon * not_p - outcome.log_p)
+            return self.epsilon * rest - term.log_p
+        xp = term.pixels.xp
+        sure = rest < 0.125
+        series = _rest_of_log(xp.where(sure, rest, 0.0)) + (1.0 + self.epsilon) * rest
+        return xp.where(sure, series, self.epsilon * rest - term.log_p)
 
-    def rate(self, outcome: Outcome) -> Array | float:
-        """Return d surprise / d log p = -1 - epsilon p."""
+    def pixel_derivative(self, term: Term) -> tuple[Array | float, None]:
+        """Return -1 - epsilon p_t, the derivative by log p_t."""
         if self._cancels:
-            return self.epsilon * outcome.activation.not_p - (1.0 + self.epsilon)
-        return -1.0 - self.epsilon * outcome.activation.p
+            return self.epsilon * term.at.one_minus_p - (1.0 + self.epsilon), None
+        return -1.0 - self.epsilon * term.at.p, None
 
     @property
     def _cancels(self) -> bool:

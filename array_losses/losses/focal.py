@@ -1,4 +1,4 @@
-"""Focal: cross entropy that weighs down what is right already."""
+"""Focal loss: cross entropy that down-weights the pixels that are right already."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Fraction, Totals
-from array_losses.core.joint import MEANS, joint
+from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
-from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Fraction, Strategy, Sums
+from array_losses.core.soft_terms import MEANS, soft_term
+from array_losses.core.target_terms import Term, target_terms
 from array_losses.losses.base import PerClass
 from array_losses.losses.pixel_mean import (
     NORMALIZE,
@@ -31,13 +32,13 @@ Threshold: TypeAlias = float | tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class FocalLoss(SidedLoss):
-    r"""Focal loss: cross entropy that weighs down what is right already.
+    r"""Focal loss: cross entropy that down-weights the pixels that are right already.
 
     .. math:: -\alpha (1 - p_t)^\gamma \log p_t
 
-    with :math:`p_t` the probability of what is so: of the pixel's class (softmax), or of each class
-    being there or not (sigmoid). A soft target mixes the losses of the outcomes by its shares, or
-    (`soft`) mixes what they are made of. ``gamma=0, alpha=None`` is cross entropy.
+    with :math:`p_t` the probability of what the target says: of the pixel's class (softmax), or of
+    each class being there or not (sigmoid). A soft target averages the losses of its terms, or
+    (`soft`) uses one averaged :math:`p_t`. ``gamma=0, alpha=None`` is cross entropy.
 
     Parameters
     ----------
@@ -45,18 +46,18 @@ class FocalLoss(SidedLoss):
         As for `CrossEntropyLoss`.
     normalize : {"valid", "weights", "all", "valid_pixels", ..., "all_elements", "focal"}
         As for `CrossEntropyLoss`, but by default the summed pixel weights. "focal": those times
-        :math:`(1 - p_t)^\\gamma`, the normalised focal loss; this divisor is differentiated too.
-    gamma : number >= 0 or sequence of one a class, default 2
-        How strongly sure pixels are weighed down.
-    alpha : number >= 0 or sequence of one a class, optional
+        :math:`(1 - p_t)^\gamma`, the normalised focal loss; this divisor is differentiated too.
+    gamma : number >= 0 or sequence of one per class, default 2
+        The exponent of the modulating factor: how strongly sure pixels are down-weighted.
+    alpha : number >= 0 or sequence of one per class, optional
         Sigmoid: the factor of positives, with 1 - alpha for negatives (so at most 1). Softmax: a
         factor on the pixel's class. Never in the divisor.
-    pos_weight : number or sequence of one a class, optional
+    pos_weight : number or sequence of one per class, optional
         A further factor of positives alone, for sigmoid.
     threshold : number above 0 and up to 1, or pair of them, optional
-        The reduced focal loss: outcomes less probable than this are not weighed down at all, the
-        others by :math:`((1 - p_t) / t)^\gamma`, with t the threshold. Of a pair (t, s) the second
-        divides: ``(t, 1 - t)`` makes the factor continuous.
+        The reduced focal loss: where :math:`p_t` is below the threshold t the modulating factor is
+        1, elsewhere :math:`((1 - p_t) / t)^\gamma`. Of a pair (t, s) the second divides:
+        ``(t, 1 - t)`` makes the factor continuous.
     soft : {"mixture", "arithmetic", "geometric", "log_odds"}
         Of a soft target g, for sigmoid: "mixture" is g times the loss of a positive plus 1 - g
         times that of a negative. The others are :math:`\alpha_t (1 - p_t)^\gamma` times the binary
@@ -71,7 +72,7 @@ class FocalLoss(SidedLoss):
 
     See Also
     --------
-    CrossEntropyLoss : the same with gamma 0; its mean divides by the class weights too.
+    CrossEntropyLoss : gamma 0; its mean divides by the class weights too.
 
     References
     ----------
@@ -120,9 +121,9 @@ class FocalLoss(SidedLoss):
         return (*NORMALIZE, "focal")
 
     @property
-    def pixelwise(self) -> bool:
-        """Whether no logit moves the divisor of the mean."""
-        return self.normalize != "focal" or self.reduction != "mean"
+    def strategy(self) -> Strategy:
+        """Two passes where the divisor of the mean is made of probabilities."""
+        return "sums" if self.normalize == "focal" and self.reduction == "mean" else "pixel"
 
     def per_class_options(self) -> tuple[str, ...]:
         """Return the names of further options that may hold one number a class."""
@@ -137,102 +138,96 @@ class FocalLoss(SidedLoss):
             msg = '`soft` must be "mixture" where several classes exclude each other.'
             raise ValueError(msg)
 
-    def outcomes(self, pixels: Pixels) -> tuple[Outcome, ...]:
-        """Return what can be so at each pixel; of a soft target that may be one joint outcome."""
+    def terms_of(self, pixels: Pixels) -> tuple[Term, ...]:
+        """Return the target terms of each pixel; of a soft target that may be one."""
         if pixels.hard or self.soft == "mixture":
-            return outcomes(pixels)
-        return (joint(pixels, self.soft),)
+            return target_terms(pixels)
+        return (soft_term(pixels, self.soft),)
 
-    def sides(self, outcome: Outcome) -> tuple[Numbers, Numbers]:
+    def sides(self, term: Term) -> tuple[Numbers, Numbers]:
         """Return the factors of both sides, times alpha and 1 - alpha."""
-        there, not_there = super().sides(outcome)
+        there, not_there = super().sides(term)
         if self.alpha is None:
             return there, not_there
         alpha = numbers(self.alpha)
         rest = 1.0 - alpha if isinstance(alpha, float) else tuple(1.0 - one for one in alpha)
         return product(there, alpha), product(not_there, rest)
 
-    def surprise(self, outcome: Outcome) -> Array:
-        """Return -(1 - p)^gamma log p."""
-        return -self._dimming(outcome) * outcome.log_p
+    def pixel_loss(self, term: Term) -> Array:
+        """Return -(1 - p_t)^gamma log p_t."""
+        return -self._modulating_factor(term) * term.log_p
 
-    def rate(self, outcome: Outcome) -> Array | float:
-        """Return d surprise / d log p = -(1 - p)^gamma (1 - gamma p log p / (1 - p)).
-
-        The first term is by the logarithm, the second by p; a joint outcome tells them apart.
-        """
-        xp = outcome.pixels.xp
+    def pixel_derivative(self, term: Term) -> tuple[Array | float, Array | None]:
+        """Return -(1 - p)^gamma, by log p, and gamma p (1 - p)^(gamma - 1) log p, by p."""
         # Near p = 1, log p / (1 - p) tends to -1; where both are 0 it may be anything finite. Near
         # p = 0, p log p tends to 0.
-        log_p = xp.clip(outcome.log_p, min=-1e30)
-        dimming = self._dimming(outcome)
-        product_rule = self._dimming_rate(outcome, dimming) * log_p
-        return outcome.by_log_p(-dimming) - outcome.by_p(product_rule)
+        log_p = term.pixels.xp.clip(term.log_p, min=-1e30)
+        factor = self._modulating_factor(term)
+        return -factor, -self._factor_derivative(term, factor) * log_p
 
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
         if self.normalize != "focal":
             return super().divisor(pixels)
         xp, total = pixels.xp, None
-        for outcome in self.outcomes(pixels):
-            each = xp.sum(outcome.weighted(self._counted(outcome), self._dimming(outcome)))
+        for term in self.terms_of(pixels):
+            each = xp.sum(term.weighted(self._counted(term), self._modulating_factor(term)))
             total = each if total is None else total + each
         return xp.reshape(total, (1, 1))
 
-    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
         """Return the sum of the losses and, for the mean, its divisor."""
-        losses, divisor = super().value(xp, totals)
-        if self.pixelwise:
+        losses, divisor = super().value_of(xp, sums)
+        if self.strategy == "pixel":
             return losses, divisor
         tiny = is_tiny(xp, divisor)
         mean = quotient(xp, losses, xp.where(tiny, 1.0, divisor))
         return xp.where(tiny & ~xp.isnan(losses), 0.0, mean), None
 
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d summed losses and, where logits move it, d loss / d divisor."""
-        if self.pixelwise:
-            return super().rates(xp, totals, d)
-        losses, divisor = (total[0, 0] for total in totals)
+        if self.strategy == "pixel":
+            return super().grad_sums(xp, sums, d)
+        losses, divisor = (one[0, 0] for one in sums)
         tiny = is_tiny(xp, divisor)
         divisor = xp.where(tiny, 1.0, divisor)
         by_losses = xp.where(tiny, 0.0, d / divisor)
         return by_losses, -by_losses * (losses / divisor)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits; `rates` may also hold a map over the pixels."""
-        total = super().slope(pixels, rates[:1])
-        if len(rates) == 1:
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d probabilities; `grad_sums` may also hold a map over the pixels."""
+        total = super().derivative(pixels, grad_sums[:1])
+        if len(grad_sums) == 1:
             return total
-        for outcome in self.outcomes(pixels):
-            rate = self._dimming_rate(outcome, self._dimming(outcome)) * rates[1]
-            each = outcome.weighted(self._counted(outcome), outcome.by_p(rate))
-            total = total + outcome.backward(each)
+        for term in self.terms_of(pixels):
+            by_p = self._factor_derivative(term, self._modulating_factor(term)) * grad_sums[1]
+            total = total + term.derivative(self._counted(term), None, by_p)
         return total
 
-    def _counted(self, outcome: Outcome) -> Array | float:
-        """Return 1 for each outcome that counts in the divisor, whatever its class weighs."""
-        pixels = outcome.pixels
-        counted = 1.0 if pixels.exclusive else self.foreground(pixels.num_classes)
-        return outcome.choose(counted, counted)
+    def _counted(self, term: Term) -> Array | float:
+        """Return 1 for each term that counts in the divisor, whatever its class weighs."""
+        pixels = term.pixels
+        counted = 1.0 if pixels.multiclass else self.foreground(pixels.num_classes)
+        return term.choose(counted, counted)
 
     def gammas(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
-        """Return gamma where the class is there, and where not, one a class or one for all."""
+        """Return gamma where the class is there, and where not, one per class or one for all."""
         gamma = numbers(self.gamma)
         return gamma, gamma
 
-    def _dimming(self, outcome: Outcome) -> Array:
+    def _modulating_factor(self, term: Term) -> Array:
         """Return (1 - p)^gamma, with a finite derivative at 1 - p = 0; 1 below the threshold.
 
         For the normalised loss times a power of two, which the divisor holds too: else it would
         underflow where all pixels are sure.
         """
-        xp, base, unit = outcome.pixels.xp, self._base(outcome), self._unit(outcome)
+        xp, base, unit = term.pixels.xp, self._base(term), self._unit(term)
         if self.gamma == 1.0:
             power = unit * unit * base
         elif self.gamma == 2.0:
             power = (unit * base) * (unit * base)
         else:
-            gamma = outcome.choose(*self.gammas(outcome.pixels))
+            gamma = term.choose(*self.gammas(term.pixels))
             sure = is_tiny(xp, base)
             log = xp.log(xp.where(sure, 1.0, base))
             half = unit * xp.exp(0.5 * gamma * log)
@@ -240,45 +235,45 @@ class FocalLoss(SidedLoss):
             power = xp.where(sure, unit * unit * at_zero, half * half)
         if self.threshold is None:
             return power
-        return xp.where(self._is_below(outcome), unit * unit, power)
+        return xp.where(self._is_below(term), unit * unit, power)
 
-    def _dimming_rate(self, outcome: Outcome, dimming: Array) -> Array:
-        """Return d (1 - p)^gamma / d log p = -gamma p (1 - p)^(gamma - 1)."""
-        xp, base, unit = outcome.pixels.xp, self._base(outcome), self._unit(outcome)
+    def _factor_derivative(self, term: Term, factor: Array) -> Array:
+        """Return p times the derivative of (1 - p)^gamma by p, -gamma p (1 - p)^(gamma - 1)."""
+        xp, base, unit = term.pixels.xp, self._base(term), self._unit(term)
         if self.gamma == 1.0:
             quotient = unit * unit
         elif self.gamma == 2.0:
             quotient = unit * unit * base
         else:
-            quotient = dimming / xp.where(is_tiny(xp, base), 1.0, base)
-        rate = -outcome.choose(*self.gammas(outcome.pixels)) * outcome.activation.p * quotient
+            quotient = factor / xp.where(is_tiny(xp, base), 1.0, base)
+        rate = -term.choose(*self.gammas(term.pixels)) * term.at.p * quotient
         if self.threshold is None:
             return rate
-        return xp.where(self._is_below(outcome), 0.0, rate / self._thresholds[1])
+        return xp.where(self._is_below(term), 0.0, rate / self._thresholds[1])
 
-    def _base(self, outcome: Outcome) -> Array:
+    def _base(self, term: Term) -> Array:
         """Return 1 - p, over the threshold if there is one."""
-        not_p = outcome.activation.not_p
-        return not_p if self.threshold is None else not_p / self._thresholds[1]
+        rest = term.at.one_minus_p
+        return rest if self.threshold is None else rest / self._thresholds[1]
 
-    def _unit(self, outcome: Outcome) -> float:
+    def _unit(self, term: Term) -> float:
         """Return the root of what the normalised loss multiplies its factors with.
 
         1 where pixels have weights of any size, which leave no room in the dtype for it.
         """
-        gamma, pixels = numbers(self.gamma), outcome.pixels
+        gamma, pixels = numbers(self.gamma), term.pixels
         steep = gamma > 1.0 if isinstance(gamma, float) else min(gamma) > 1.0
         # With a smaller gamma a factor underflows no sooner than 1 - p.
-        if self.pixelwise or not steep or not pixels.counted.unit_weights:
+        if self.strategy == "pixel" or not steep or not pixels.read_target.unit_weights:
             return 1.0
         return 2.0 ** (math.frexp(pixels.xp.finfo(pixels.dtype).max)[1] * 3 // 10)
 
-    def _is_below(self, outcome: Outcome) -> Array:
+    def _is_below(self, term: Term) -> Array:
         """Return where p is below the threshold, also where it rounds to 1."""
-        at, threshold = outcome.activation, self._thresholds[0]
+        at, threshold = term.at, self._thresholds[0]
         if threshold == 1.0 and self.activation is not None:
             return at.p <= 1.0
-        return at.not_p > 1.0 - threshold if threshold > 0.5 else at.p < threshold
+        return at.one_minus_p > 1.0 - threshold if threshold > 0.5 else at.p < threshold
 
     @property
     def _thresholds(self) -> tuple[float, float]:

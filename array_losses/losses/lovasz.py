@@ -6,13 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from array_losses.core import options
-from array_losses.core.formula import Totals
+from array_losses.core.bucket_sort import flat, in_buckets
+from array_losses.core.derivative import Derivative
 from array_losses.core.histogram import Histogram
-from array_losses.core.kinds import are_kinds
-from array_losses.core.namespace import Array, DType, Namespace, cumulative_sum, device
+from array_losses.core.library import Library
+from array_losses.core.namespace import (
+    Array,
+    DType,
+    Namespace,
+    cumulative_sum,
+    device,
+    is_bool,
+)
 from array_losses.core.pixels import Pixels, count_dtype
-from array_losses.core.ranges import flat, in_ranges
-from array_losses.core.sorting import back_in_place, descending, in_order
+from array_losses.core.protocol import LossByClass, Strategy, Sums
 from array_losses.core.threads import Map
 from array_losses.losses.base import Activation
 from array_losses.losses.class_mean import Absent, ClassLoss, Pool
@@ -22,118 +29,112 @@ __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
 @dataclass(frozen=True)
 class _Sorted:
-    """The extension, exact. Its totals are loss and mass of each class.
+    """The extension, exact: errors from the largest down times the growth of the Jaccard loss.
 
-    What has an error below `least` has no slope.
+    What has an error below `least` has no derivative.
     """
 
     least: float
 
-    def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
-        """Return the totals of a whole batch."""
-        xp = pixels.xp
-        order = descending(xp, errors, traced=pixels.traced)
-        mass = _mass(xp, foreground)
-        growth = _growth(xp, order, foreground, background, mass, pixels.dtype)
-        losses = xp.sum(in_order(xp, errors, order) * growth, axis=2)
-        return losses, xp.astype(mass[:, :, 0], pixels.dtype)
-
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the loss of each class."""
-        return totals[0]
-
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the target's mass; NaN if an error is."""
-        return totals[1] + 0.0 * totals[0]
-
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d class losses."""
-        return (d,)
+    def sums(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Sums:
+        """Return loss and support of each class of a whole batch."""
+        lib, xp = pixels.lib, pixels.xp
+        order = xp.argsort(errors, axis=-1, descending=True, stable=True)
+        if not pixels.mode.traced:
+            order = lib.descending(errors)
+        support = _support(xp, foreground)
+        growth = _growth(lib, order, foreground, background, support, pixels.dtype)
+        losses = xp.sum(lib.in_order(errors, order) * growth, axis=2)
+        return LossByClass(losses, xp.astype(support[:, :, 0], pixels.dtype))
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
+        self, lib: Library, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
-        """Return loss, mass and d loss / d errors."""
-        if are_kinds(xp, foreground):
+        """Return loss, support and d loss / d errors."""
+        xp = lib.xp
+        if lib.works_in_pieces and is_bool(xp, foreground.dtype):
             kinds = (foreground, background)
-            return in_ranges(xp, errors, kinds, self.least, _growth_of_kinds, each)
+            return in_buckets(lib, errors, kinds, self.least, _growth_of_kinds, each)
         shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
-        mass = _mass(xp, f)
-        order = descending(xp, errors, traced=False)
-        slope = back_in_place(xp, order, _growth(xp, order, f, b, mass, errors.dtype))
-        return xp.sum(errors * slope, axis=2), mass[:, :, 0], xp.reshape(slope, shape)
+        support, order = _support(xp, f), lib.descending(errors)
+        growth = _growth(lib, order, f, b, support, errors.dtype)
+        by_error = lib.back_in_place(order, growth)
+        loss = xp.sum(errors * by_error, axis=2)
+        return loss, support[:, :, 0], xp.reshape(by_error, shape)
 
 
 @dataclass(frozen=True)
 class _Binned:
-    """The extension with errors of one bin taken in the mean of two orders.
+    """The extension of errors that are rounded to steps, two per bin.
 
-    In one order a bin's foreground comes first, in the other its background. The growth along any
-    order is at most the growth in descending order, so the loss is never above the exact one; and
-    below by no more than the width of a bin, as all growths of a class sum to 1 at most.
+    Within a step the foreground-first and background-first orders are averaged. The growth along
+    any order is at most the growth in descending order, so the loss is never above the exact one;
+    and below by no more than the width of a step, as all growths of a class sum to 1 at most.
 
-    The totals add up: for each class and bin, how much foreground and background it holds, and the
+    The sums add up: for each class and step, how much foreground and background it holds, and the
     sum of their errors.
     """
 
     scale: Callable[[Namespace, Array], Array]
-    width: int
+    steps: int
 
-    def totals(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Totals:
-        """Return the sums by class and bin."""
-        histogram = self._histogram(pixels.xp, errors, foreground, background)
+    def sums(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Sums:
+        """Return the sums by class and step."""
+        histogram = self._histogram(pixels.lib, errors, foreground, background)
         sums = (*histogram.sums(), *histogram.sums(errors))
         return tuple(_flat(pixels.xp, one) for one in sums)
 
     def _histogram(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array
+        self, lib: Library, errors: Array, foreground: Array, background: Array
     ) -> Histogram:
-        """Return the errors in bins."""
-        unit = self.scale(xp, errors)
-        return Histogram(xp, unit, foreground, background, self.width, look=False)
+        unit = self.scale(lib.xp, errors)
+        return Histogram(lib, unit, foreground, background, self.steps)
 
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+    def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class."""
         foreground, background, wrong_foreground, wrong_background = (
-            self._by_bin(xp, one) for one in totals
+            self._by_step(xp, one) for one in sums
         )
-        growth = _growth_by_bin(xp, foreground, background)
+        growth = _growth_by_step(xp, foreground, background)
         return xp.sum(growth[0] * wrong_foreground + growth[1] * wrong_background, axis=2)
 
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the target's mass; NaN if an error is."""
-        foreground, _, *wrong = (self._by_bin(xp, one) for one in totals)
+    def support(self, xp: Namespace, sums: Sums) -> Array:
+        """Return the target's weight; NaN if an error is."""
+        foreground, _, *wrong = (self._by_step(xp, one) for one in sums)
         return xp.sum(foreground, axis=2) + 0.0 * xp.sum(wrong[0] + wrong[1], axis=2)
 
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d errors of foreground and background, by class and bin."""
-        growth = _growth_by_bin(xp, self._by_bin(xp, totals[0]), self._by_bin(xp, totals[1]))
+    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d loss / d errors of foreground and background, by class and step."""
+        growth = _growth_by_step(xp, self._by_step(xp, sums[0]), self._by_step(xp, sums[1]))
         return tuple(_flat(xp, d[:, :, None] * one) for one in growth)
 
-    def error_rates(
-        self, xp: Namespace, errors: Array, counts: tuple[Array, Array], rates: Totals
+    def by_error(
+        self, lib: Library, errors: Array, counts: tuple[Array, Array], grad_sums: Sums
     ) -> Array:
         """Return d loss / d errors of a block."""
-        histogram = self._histogram(xp, errors, *counts)
-        shape = (*errors.shape[:2], self.width)
-        return histogram.spread(*(xp.broadcast_to(self._by_bin(xp, one), shape) for one in rates))
+        xp, histogram = lib.xp, self._histogram(lib, errors, *counts)
+        shape = (*errors.shape[:2], self.steps)
+        growth = (xp.broadcast_to(self._by_step(xp, one), shape) for one in grad_sums)
+        return histogram.spread(*growth)
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
+        self, lib: Library, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
-        """Return loss, mass and d loss / d errors."""
-        shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
+        """Return loss, support and d loss / d errors."""
+        xp, shape = lib.xp, errors.shape
+        errors, f, b = flat(xp, errors, foreground, background)
         unit = self.scale(xp, errors)
-        histogram = Histogram(xp, unit, f, b, self.width, look=True, each=each)
+        in_pieces = lib.works_in_pieces
+        histogram = Histogram(lib, unit, f, b, self.steps, in_pieces=in_pieces, each=each)
         sums = histogram.sums()
-        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_bin(xp, *sums))
-        slope = histogram.spread(*numbers)
-        loss, mass = xp.sum(errors * slope, axis=2), xp.sum(sums[0], axis=2)
-        return loss, mass, xp.reshape(slope, shape)
+        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_step(xp, *sums))
+        by_error = histogram.spread(*numbers)
+        loss, support = xp.sum(errors * by_error, axis=2), xp.sum(sums[0], axis=2)
+        return loss, support, xp.reshape(by_error, shape)
 
-    def _by_bin(self, xp: Namespace, x: Array) -> Array:
+    def _by_step(self, xp: Namespace, x: Array) -> Array:
         rows, length = x.shape
-        return xp.reshape(x, (rows, length // self.width, self.width))
+        return xp.reshape(x, (rows, length // self.steps, self.steps))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,26 +150,20 @@ class _LovaszLoss(ClassLoss):
         if self.bins is not None:
             self._set(bins=options.integer("bins", self.bins, lowest=1))
 
-    by_class = True
+    @property
+    def strategy(self) -> Strategy:
+        """All pixels of a class together, sorted or in a histogram."""
+        return "sorted" if self.bins is None else "histogram"
 
     @property
-    def additive(self) -> bool:
-        """Whether totals add up: not where all pixels must be sorted together."""
-        return self.bins is not None
-
-    def _extension(self, totals: Totals = ()) -> _Sorted | _Binned:
-        """Return the form of the extension, or the one that given totals come from.
-
-        Those of whole classes are the same for both: loss and mass of each.
-        """
-        if self.bins is None or len(totals) == 2:
+    def _extension(self) -> _Sorted | _Binned:
+        if self.bins is None:
             return _Sorted(self.least_error)
-        # Two steps a bin: the loss is off by the width of one step, and only to one side.
         return _Binned(self.unit_errors, 2 * self.bins)
 
     @property
     def least_error(self) -> float:
-        """The error below which a pixel has no slope."""
+        """The error below which a pixel has no derivative."""
         return -float("inf")
 
     def errors(self, pixels: Pixels) -> Array:
@@ -179,44 +174,54 @@ class _LovaszLoss(ClassLoss):
         """Return the errors on the scale from 0 to 1 on which the bins are even."""
         raise NotImplementedError
 
-    def error_slope(self, pixels: Pixels, d: Array) -> Array:
-        """Return d loss / d logits from `d` = d loss / d errors."""
+    def error_derivative(self, pixels: Pixels, d: Array) -> Derivative:
+        """Return the derivative from `d` = d loss / d errors."""
         raise NotImplementedError
 
-    def totals(self, pixels: Pixels) -> Totals:
-        """Return loss and mass of each class, of the whole batch; with bins, sums by bin."""
+    def sums_of(self, pixels: Pixels) -> Sums:
+        """Return loss and support of each class, of the whole batch; with bins, sums by step."""
         xp = pixels.xp
         parts = (self.errors(pixels), *pixels.counts_of_class(None, slice(None)))
-        return self._extension().totals(pixels, *(self._together(xp, x) for x in parts))
+        return self._extension.sums(pixels, *(self._together(xp, x) for x in parts))
 
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+    def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class."""
-        return self._extension(totals).class_losses(xp, totals)
+        if isinstance(sums, LossByClass):
+            return sums.losses
+        return self._binned.class_losses(xp, sums)
 
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return the target's mass."""
-        return self._extension(totals).mass(xp, totals)
+    def support(self, xp: Namespace, sums: Sums) -> Array:
+        """Return the target's weight; NaN if an error is."""
+        if isinstance(sums, LossByClass):
+            return sums.support + 0.0 * sums.losses
+        return self._binned.support(xp, sums)
 
-    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
-        """Return d loss / d class losses; with bins, d loss / d errors by class and bin."""
-        return self._extension(totals).rates(xp, totals, d)
+    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+        """Return d loss / d class losses; with sums by step, d loss / d errors by those."""
+        if isinstance(sums, LossByClass):
+            return (d,)
+        return self._binned.grad_class_losses(xp, sums, d)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits; only with bins."""
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return the derivative of a block; only of sums by step."""
         counts = pixels.counts_of_class(None, slice(None))
         errors = self.errors(pixels)
-        extension = self._extension()
+        d = self._binned.by_error(pixels.lib, errors, counts, grad_sums)
+        return self.error_derivative(pixels, pixels.xp.astype(d, errors.dtype))
+
+    @property
+    def _binned(self) -> _Binned:
+        extension = self._extension
         if isinstance(extension, _Sorted):
-            msg = "What is sorted has no slope that a block of pixels could tell."
+            msg = "What is sorted has no derivative that a block of pixels could tell."
             raise TypeError(msg)
-        d = extension.error_rates(pixels.xp, errors, counts, rates)
-        return self.error_slope(pixels, pixels.xp.astype(d, errors.dtype))
+        return extension
 
     def one_class(
-        self, xp: Namespace, errors: Array, foreground: Array, background: Array, each: Map
+        self, lib: Library, errors: Array, foreground: Array, background: Array, each: Map
     ) -> tuple[Array, Array, Array]:
-        """Return loss and mass of one class, (1, 1), and d loss / d errors, of their shape."""
-        return self._extension().one_class(xp, errors, foreground, background, each)
+        """Return loss and support of one class, (1, 1), and d loss / d errors, of their shape."""
+        return self._extension.one_class(lib, errors, foreground, background, each)
 
     def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
@@ -227,31 +232,32 @@ class _LovaszLoss(ClassLoss):
 
 
 def _flat(xp: Namespace, x: Array) -> Array:
-    """Return what is by class and bin with both on one axis."""
-    rows, classes, bins = x.shape
-    return xp.reshape(x, (rows, classes * bins))  # A -1 has no meaning if there are no rows.
+    """Return what is by class and step with both on one axis."""
+    rows, classes, steps = x.shape
+    return xp.reshape(x, (rows, classes * steps))  # A -1 has no meaning if there are no rows.
 
 
-def _mass(xp: Namespace, foreground: Array) -> Array:
-    """Return the foreground's mass, (rows, classes, 1)."""
+def _support(xp: Namespace, foreground: Array) -> Array:
+    """Return the foreground's weight, (rows, classes, 1)."""
     counts = count_dtype(xp, foreground)
     return xp.sum(xp.astype(foreground, counts), axis=2, keepdims=True, dtype=counts)
 
 
 def _growth(
-    xp: Namespace, order: Array, foreground: Array, background: Array, mass: Array, dtype: DType
+    lib: Library, order: Array, foreground: Array, background: Array, support: Array, dtype: DType
 ) -> Array:
     """Return how much each pixel, in order, raises the Jaccard loss.
 
-    With F and B the foreground and background before a pixel, f and b its own, G the mass:
+    With F and B the foreground and background before a pixel, f and b its own, G the support:
     J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
     which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
     """
+    xp = lib.xp
     counts = count_dtype(xp, foreground)
-    f = xp.astype(in_order(xp, foreground, order), counts)
-    b = xp.astype(in_order(xp, background, order), counts)
-    rest = xp.astype(mass - (cumulative_sum(xp, f, counts) - f), dtype)
-    union = xp.astype(mass + (cumulative_sum(xp, b, counts) - b), dtype)
+    f = xp.astype(lib.in_order(foreground, order), counts)
+    b = xp.astype(lib.in_order(background, order), counts)
+    rest = xp.astype(support - (lib.cumulative_sum(f, counts) - f), dtype)
+    union = xp.astype(support + (lib.cumulative_sum(b, counts) - b), dtype)
     f, b = xp.astype(f, dtype), xp.astype(b, dtype)
     first = union == 0.0
     after = xp.where(first, 1.0, union + b)
@@ -282,29 +288,29 @@ def _growth_of_kinds(
     return (growth + nothing) / (union + nothing)
 
 
-def _growth_by_bin(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
-    """Return how much a foreground and a background pixel of each bin raise the Jaccard loss.
+def _growth_by_step(xp: Namespace, foreground: Array, background: Array) -> tuple[Array, Array]:
+    """Return how much a foreground and a background pixel of each step raise the Jaccard loss.
 
-    With f and b what the bin holds and F, B what the bins above it do: 1 / (G + B) and
+    With f and b what the step holds and F, B what the steps above it do: 1 / (G + B) and
     (G - F - f) / ((G + B) (G + B + b)) with the foreground first, 1 / (G + B + b) and
     (G - F) / ((G + B) (G + B + b)) with the background first; here their means.
     """
     f, b = foreground, background
-    mass = xp.sum(f, axis=2, keepdims=True)
-    rest = mass - (_from_the_top(xp, f) - f)
-    union = mass + (_from_the_top(xp, b) - b)
+    support = xp.sum(f, axis=2, keepdims=True)
+    rest = support - (_from_the_top(xp, f) - f)
+    union = support + (_from_the_top(xp, b) - b)
     first = union == 0.0
     union, after = xp.where(first, 1.0, union), xp.where(first, 1.0, union + b)
     of_foreground = 0.5 * (1.0 / union + 1.0 / after)
     # Divided in turn: the product of both divisors, which XLA makes of `x / y / z`, may overflow.
     of_background = (1.0 / union) * ((rest - 0.5 * f) / after)
-    # Without a foreground, J is 1 from the first bin on that holds anything.
+    # Without a foreground, J is 1 from the first step on that holds anything.
     only = 1.0 / xp.where(b == 0.0, 1.0, b)
     return xp.where(first, 0.0, of_foreground), xp.where(first, only, of_background)
 
 
 def _from_the_top(xp: Namespace, x: Array) -> Array:
-    """Return the cumulative sum over the bins, the last bin first."""
+    """Return the cumulative sum over the steps, the last step first."""
     return xp.flip(cumulative_sum(xp, xp.flip(x, axis=2)), axis=2)
 
 
@@ -317,7 +323,7 @@ class LovaszSoftmaxLoss(_LovaszLoss):
 
     .. math:: \sum_k m_{(k)} (J_k - J_{k-1}).
 
-    Pixel weights and the shares of a soft target act as counts of pixels.
+    Pixel weights and the values of a soft target act as counts of pixels.
 
     Parameters
     ----------
@@ -328,9 +334,10 @@ class LovaszSoftmaxLoss(_LovaszLoss):
     absent, normalize
         As for `DiceLoss`.
     bins : int, optional
-        None is exact, by sorting. A number tells errors apart in that many bins only, each halved:
-        linear in the pixels, with totals that add up (`all_reduce`), and a loss that is below the
-        exact one by at most 1 / (2 bins), never above it.
+        None is exact, by sorting. With a number, errors are rounded to 2·bins steps; within a step
+        the foreground-first and background-first orders are averaged. That is linear in the pixels,
+        its sums add up over devices (`all_reduce`), and the loss is below the exact one by at most
+        1 / (2 bins), never above it.
 
     Raises
     ------
@@ -367,23 +374,23 @@ class LovaszSoftmaxLoss(_LovaszLoss):
         """Return |g - p|."""
         if pixels.hard:
             return pixels.errors()
-        xp, p, g = pixels.xp, pixels.activation.p, pixels.target
+        xp, p, g = pixels.xp, pixels.every.p, pixels.target
         apart = xp.maximum(p, g) - xp.minimum(p, g)
         if pixels.ends is None:
             return apart
         zero, one = pixels.ends
-        return xp.where(one, pixels.activation.not_p + (g - 1.0), xp.where(zero, p - g, apart))
+        return xp.where(one, pixels.every.one_minus_p + (g - 1.0), xp.where(zero, p - g, apart))
 
     def unit_errors(self, xp: Namespace, errors: Array) -> Array:
         """Return the errors themselves."""
         return errors
 
-    def error_slope(self, pixels: Pixels, d: Array) -> Array:
-        """Return d loss / d logits: the sign of p - g, through the activation."""
+    def error_derivative(self, pixels: Pixels, d: Array) -> Derivative:
+        """Return the derivative: by p it has the sign of p - g."""
         if pixels.hard:
-            return pixels.hard_view.backward_errors(d)
-        below, on = pixels.sides(pixels.activation.p)
-        return pixels.activation.backward(pixels.xp.where(on, 0.0, pixels.xp.where(below, -d, d)))
+            return Derivative(error=d)
+        below, on = pixels.sides(pixels.every.p)
+        return Derivative(p=pixels.xp.where(on, 0.0, pixels.xp.where(below, -d, d)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -432,7 +439,7 @@ class LovaszHingeLoss(_LovaszLoss):
 
     @property
     def least_error(self) -> float:
-        """Above 0: beyond the margin there is no slope. Rounded, 1 - z is 0 or far above this."""
+        """Above 0: no derivative beyond the margin. Rounded, 1 - z is 0 or far above this."""
         return 1e-30
 
     def errors(self, pixels: Pixels) -> Array:
@@ -443,11 +450,11 @@ class LovaszHingeLoss(_LovaszLoss):
         """Return e / (1 + e): an error may be any number."""
         return errors / (1.0 + errors)
 
-    def error_slope(self, pixels: Pixels, d: Array) -> Array:
+    def error_derivative(self, pixels: Pixels, d: Array) -> Derivative:
         """Return d loss / d logits: minus the sign where the error is above 0."""
         xp = pixels.xp
         wrong = xp.astype(~(self._margin(pixels) <= 0.0), d.dtype)
-        return -d * wrong * self._side(pixels)
+        return Derivative(logits=-d * wrong * self._side(pixels))
 
     def _margin(self, pixels: Pixels) -> Array:
         return 1.0 - pixels.logits * self._side(pixels)

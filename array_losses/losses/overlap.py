@@ -1,4 +1,4 @@
-"""Dice, Jaccard and Tversky: how much of prediction and target overlaps, class by class."""
+"""Dice, Jaccard and Tversky: the overlap of prediction and target, class by class."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Totals
+from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace, device, inverse, is_tiny, quotient
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Sums
 from array_losses.losses.base import Activation, PerClass
 from array_losses.losses.class_mean import ClassLoss, Pool
 from array_losses.losses.confusion import (
     Intersection,
     Power,
     counts,
-    counts_slope,
+    counts_derivative,
     squares,
-    squares_slope,
+    squares_derivative,
 )
 
 __all__ = ["DiceLoss", "Form", "GeneralizedDiceLoss", "JaccardLoss", "TverskyLoss", "Weighting"]
@@ -56,13 +57,6 @@ class _OverlapLoss(ClassLoss):
         options.choice("intersection", self.intersection, ("l1", "product"))
         options.choice("form", self.form, ("linear", "log", "log_cosh"))
 
-    additive = True
-
-    @property
-    def by_label(self) -> bool:
-        """Whether, with labels, the three sums are all that it reads: squares are more."""
-        return self.power == 1
-
     @property
     def pools(self) -> tuple[str, ...]:
         """The values that `pool` may have."""
@@ -79,40 +73,40 @@ class _OverlapLoss(ClassLoss):
         return 1.0, 1.0
 
     def exponents(self, num_classes: int) -> float | tuple[float, ...]:
-        """Return the power to which the loss of a class is raised, one for all or one a class."""
+        """Return the power to which the loss of a class is raised, one for all or one per class."""
         return 1.0
 
-    def totals(self, pixels: Pixels) -> Totals:
+    def sums_of(self, pixels: Pixels) -> Sums:
         """Return T, FP and FN of each class; with squares T, FP + FN, FN and perhaps FP."""
         if self.power == 1:
             return counts(pixels, per_image=self.per_image, intersection=self.intersection)
         a, b = self.error_weights
         return squares(pixels, per_image=self.per_image, false_positives=a > b)
 
-    def mass(self, xp: Namespace, totals: Totals) -> Array:
-        """Return T + FN, the target's mass."""
-        return totals[0] + totals[2] + 0.0 * totals[1]
+    def support(self, xp: Namespace, sums: Sums) -> Array:
+        """Return T + FN, the target's weight."""
+        return sums[0] + sums[2] + 0.0 * sums[1]
 
-    def class_losses(self, xp: Namespace, totals: Totals) -> Array:
+    def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
-        linear, coefficient, _ = self._linear(xp, *self._fraction(xp, totals))
+        linear, coefficient, _ = self._linear(xp, *self._fraction(xp, sums))
         loss, _ = self._formed(xp, linear, coefficient)
         exponents = self.exponents(loss.shape[1])
         return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
 
-    def _fraction(self, xp: Namespace, totals: Totals) -> tuple[Array, Array, Array]:
+    def _fraction(self, xp: Namespace, sums: Sums) -> tuple[Array, Array, Array]:
         """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
-        hits, (a, b, *more) = self.hits * totals[0], self._error_factors
-        errors = a * totals[1] + b * totals[2]
+        hits, (a, b, *more) = self.hits * sums[0], self._error_factors
+        errors = a * sums[1] + b * sums[2]
         if more:
-            errors = errors + more[0] * totals[3]
+            errors = errors + more[0] * sums[3]
         return hits + above, hits + errors + below, errors + (below - above)
 
     @property
     def _error_factors(self) -> tuple[float, ...]:
-        """The factors of the totals after the first in the errors."""
+        """The factors of the sums after the first in the errors."""
         a, b = self.error_weights
         if self.power == 1:
             return a, b
@@ -156,9 +150,9 @@ class _OverlapLoss(ClassLoss):
             return xp.where(large, straight, 0.5 * xp.log1p(sinh * sinh)), xp.tanh(linear)
         return linear, 1.0
 
-    def class_rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
-        hits, denominator, errors = self._fraction(xp, totals)
+        hits, denominator, errors = self._fraction(xp, sums)
         linear, coefficient, tiny = self._linear(xp, hits, denominator, errors)
         loss, steepness = self._formed(xp, linear, coefficient)
         d = d * steepness
@@ -169,12 +163,13 @@ class _OverlapLoss(ClassLoss):
         by_errors = d * coefficient
         return -self.hits * d * linear, *(factor * by_errors for factor in self._error_factors)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits."""
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d probabilities: two numbers per class, if the target is hard."""
         if self.power == 2:
-            return squares_slope(pixels, rates)
-        by_hit, by_false, by_miss = rates
-        return counts_slope(pixels, by_hit - by_miss, by_false, intersection=self.intersection)
+            return squares_derivative(pixels, grad_sums)
+        by_hit, by_false, by_miss = grad_sums
+        present, absent = by_hit - by_miss, by_false
+        return counts_derivative(pixels, present, absent, intersection=self.intersection)
 
 
 def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
@@ -202,11 +197,11 @@ class DiceLoss(_OverlapLoss):
     ignore_index : int or sequence of ints, optional
         Target values that do not count. An error with a floating target.
     class_weights : sequence of numbers >= 0, optional
-        One a class; the mean over classes is weighted by them and divided by their sum.
+        One per class; the mean over classes is weighted by them and divided by their sum.
     include_background : bool, default True
         Whether class 0 counts (it takes part in the softmax either way).
     reduction : {"mean", "sum", "none"}
-        "none" gives one number a class, or (images, classes); a class left out holds 0.
+        "none" gives one number per class, or (images, classes); a class left out holds 0.
     activation : {"softmax", "sigmoid", None}
         None: the input is probabilities already.
     pool : {"batch", "image", "batch+class", "image+class"}
@@ -315,7 +310,7 @@ class TverskyLoss(_OverlapLoss):
     fp_weight, fn_weight : numbers >= 0, default 0.5
         The weights a of false positives and b of false negatives; not both 0. With 0.5 and 0.5 it
         is the Dice loss, with 1 and 1 the Jaccard loss (without smoothing).
-    gamma : number > 0 or sequence of one a class, default 1
+    gamma : number > 0 or sequence of one per class, default 1
         The power to which the loss of each class is raised: the focal Tversky loss. The paper's
         :math:`\gamma` is the inverse, 4/3 for an exponent of ``gamma=0.75`` here.
 
@@ -373,7 +368,7 @@ class TverskyLoss(_OverlapLoss):
         return ("gamma",)
 
     def exponents(self, num_classes: int) -> float | tuple[float, ...]:
-        """Return the power to which the loss of a class is raised, one for all or one a class."""
+        """Return the power to which the loss of a class is raised, one for all or one per class."""
         return tuple(self.gamma) if isinstance(self.gamma, Sequence) else self.gamma
 
 
@@ -384,7 +379,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
     .. math:: 1 - \frac{2 \sum_c v_c T_c}{\sum_c v_c (P_c + G_c)}, \qquad v_c = \omega_c / G_c^2
 
     with the overlap T, the sums P of the probabilities and G of the target as for `DiceLoss`. A
-    class that the target has not weighs 0, not infinitely much.
+    class that the target does not have weighs 0, not infinitely much.
 
     Parameters
     ----------
@@ -443,7 +438,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
     @property
     def over_classes(self) -> bool:
-        """Whether the totals of the classes are added up to those of one: always."""
+        """Whether the sums of the classes are added up to those of one: always."""
         return True
 
     @property
@@ -456,18 +451,18 @@ class GeneralizedDiceLoss(_OverlapLoss):
         """The factor of the true positives."""
         return 2.0
 
-    def pool_factors(self, xp: Namespace, totals: Totals) -> Totals:
+    def pool_factors(self, xp: Namespace, sums: Sums) -> Sums:
         """Return the weights of the classes, which no logit moves, as factors.
 
         One after the other: the square of a size may be no number where the size is one.
         """
-        mass, (counted,) = self.mass(xp, totals), super().pool_factors(xp, totals)
-        nothing = mass == 0.0
-        each = xp.ones_like(mass)
+        support, (counted,) = self.support(xp, sums), super().pool_factors(xp, sums)
+        nothing = support == 0.0
+        each = xp.ones_like(support)
         if self.absent == "keep" and self.weighting == "uniform":
             return (each * counted,)
         if self.weighting != "uniform":
-            each = inverse(xp, xp.where(nothing, 1.0, mass))
+            each = inverse(xp, xp.where(nothing, 1.0, support))
         each = xp.where(nothing | (counted == 0.0), 0.0, each)
         if self.absent == "keep":
             largest = xp.max(each, axis=1, keepdims=True)

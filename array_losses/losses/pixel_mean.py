@@ -1,4 +1,4 @@
-"""How one loss a pixel becomes one number: outcomes and their shares, and the mean over pixels."""
+"""Losses that are a sum over pixels: the target terms of each, and their mean."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Fraction, Totals
+from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace
-from array_losses.core.outcomes import Outcome, outcomes
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Fraction, Strategy, Sums
+from array_losses.core.target_terms import Term, target_terms
 from array_losses.losses.base import Activation, Loss, PerClass
 
 __all__ = ["NORMALIZE", "Normalize", "Numbers", "PixelLoss", "SidedLoss", "numbers", "product"]
@@ -50,50 +51,41 @@ class PixelLoss(Loss):
         options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         options.choice("normalize", self.normalize, self.divisors)
 
-    additive = True
-    by_class = False
-    per_image = False
-
     @property
     def divisors(self) -> tuple[str, ...]:
         """The values that `normalize` may have."""
         return NORMALIZE
 
     @property
-    def pixelwise(self) -> bool:
-        """Whether no logit moves the divisor of the mean."""
-        return True
+    def strategy(self) -> Strategy:
+        """One pass: no logit moves the divisor of the mean."""
+        return "pixel"
 
-    @property
-    def mapped(self) -> bool:
-        """Whether the value is a map over pixels."""
-        return self.reduction == "none"
+    def terms_of(self, pixels: Pixels) -> tuple[Term, ...]:
+        """Return the target terms of each pixel."""
+        return target_terms(pixels)
 
-    def outcomes(self, pixels: Pixels) -> tuple[Outcome, ...]:
-        """Return what can be so at each pixel."""
-        return outcomes(pixels)
-
-    def factor(self, outcome: Outcome) -> Array | float:
-        """Return the constant with which an outcome counts."""
+    def factor(self, term: Term) -> Array | float:
+        """Return the constant with which a term counts."""
         raise NotImplementedError
 
-    def silences(self, outcome: Outcome) -> bool:
+    def may_be_0(self, term: Term) -> bool:
         """Return whether the factor may be 0."""
         return False
 
-    def surprise(self, outcome: Outcome) -> Array:
-        """Return the loss of an outcome that is so."""
+    def pixel_loss(self, term: Term) -> Array:
+        """Return the loss of a term that the target says."""
         raise NotImplementedError
 
-    def rate(self, outcome: Outcome) -> Array | float:
-        """Return d surprise / d log p."""
+    def pixel_derivative(self, term: Term) -> tuple[Array | float, Array | None]:
+        """Return d `pixel_loss` / d log p, and p times its derivative by p, of a term."""
         raise NotImplementedError
 
     def pixel_losses(self, pixels: Pixels) -> Array:
         """Return the loss of each pixel, (images, 1, pixels)."""
         total = None
-        for outcome, factor in self._with_factors(pixels):
-            each = outcome.weighted(factor, self.surprise(outcome))
+        for term, factor in self._with_factors(pixels):
+            each = term.weighted(factor, self.pixel_loss(term))
             if each.shape[1] != 1:
                 each = pixels.xp.sum(each, axis=1, keepdims=True)
             total = each if total is None else total + each
@@ -103,16 +95,16 @@ class PixelLoss(Loss):
         """Return the summed losses of a block, (1, 1)."""
         return pixels.xp.sum(self.pixel_losses(pixels))[None, None]
 
-    def totals(self, pixels: Pixels) -> Totals:
+    def sums_of(self, pixels: Pixels) -> Sums:
         """Return the summed losses and the divisor of their mean."""
         return self.summed(pixels), self.divisor(pixels)
 
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
-        xp, omega = pixels.xp, self.omega(pixels.num_classes)
+        xp, factors = pixels.xp, self.class_factors(pixels.num_classes)
         images, classes, count = pixels.shape
         what, _, unit = self.normalize.partition("_")
-        by_class = unit == "elements" or (unit == "" and not pixels.exclusive)
+        by_class = unit == "elements" or (unit == "" and not pixels.multiclass)
         if what == "all":
             each = (classes if self.include_background else classes - 1) if by_class else 1
             if pixels.chosen is not None:
@@ -120,45 +112,46 @@ class PixelLoss(Loss):
             # Not as a float: of a size that a compiler leaves open there is none.
             number = images * count * each
             return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
-        if pixels.exclusive and what == "weights" and not self._counts_pixels(pixels):
-            return xp.sum(pixels.sum(_times(pixels, omega, pixels.share)), axis=1, keepdims=True)
+        if pixels.multiclass and what == "weights" and not self._counts_pixels(pixels):
+            counts = pixels.sum(_times(pixels, factors, pixels.one_hot))
+            return xp.sum(counts, axis=1, keepdims=True)
         counts = pixels.counts(by_class=by_class)
         if by_class:
-            factors = omega if what == "weights" else self.foreground(classes)
+            factors = factors if what == "weights" else self.foreground(classes)
             counts = _times(pixels, factors, counts[:, :, None])[:, :, 0]
         return xp.sum(counts, axis=1, keepdims=True)
 
     def _counts_pixels(self, pixels: Pixels) -> bool:
         """Return whether every pixel has one class, and all classes weigh 1."""
-        return pixels.labelled and self.omega(pixels.num_classes) == 1.0
+        return pixels.labelled and self.class_factors(pixels.num_classes) == 1.0
 
     def foreground(self, num_classes: int) -> Numbers:
         """Return 1 for each class that counts, 0 for a background left out."""
         return 1.0 if self.include_background else (0.0, *(1.0,) * (num_classes - 1))
 
-    def value(self, xp: Namespace, totals: Totals) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
         """Return the sum of the losses and, for the mean, its divisor."""
-        losses, divisor = (total[0, 0] for total in totals)
+        losses, divisor = (one[0, 0] for one in sums)
         return losses, divisor if self.reduction == "mean" else None
 
-    def rates(self, xp: Namespace, totals: Totals, d: Array) -> Totals:
+    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d summed losses."""
         return (d,)
 
-    def slope(self, pixels: Pixels, rates: Totals) -> Array:
-        """Return d loss / d logits; `rates` may also hold a map over the pixels."""
-        total = None
-        for outcome, factor in self._with_factors(pixels):
-            rate = self.rate(outcome) * rates[0]
-            each = outcome.backward(outcome.weighted(factor, rate))
-            total = each if total is None else total + each
+    def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
+        """Return d loss / d probabilities; `grad_sums` may also hold a map over the pixels."""
+        total, d = Derivative(), grad_sums[0]
+        for term, factor in self._with_factors(pixels):
+            by_log_p, by_p = self.pixel_derivative(term)
+            by_p = None if by_p is None else by_p * d
+            total = total + term.derivative(factor, by_log_p * d, by_p)
         return total
 
-    def _with_factors(self, pixels: Pixels) -> Iterator[tuple[Outcome, Array | float]]:
-        for outcome in self.outcomes(pixels):
-            factor = self.factor(outcome)
-            silenced = factor == 0.0 if isinstance(factor, float) else self.silences(outcome)
-            yield (outcome.kept_from_log_0(factor) if silenced else outcome), factor
+    def _with_factors(self, pixels: Pixels) -> Iterator[tuple[Term, Array | float]]:
+        for term in self.terms_of(pixels):
+            factor = self.factor(term)
+            is_0 = factor == 0.0 if isinstance(factor, float) else self.may_be_0(term)
+            yield (term.without_log_0(factor) if is_0 else term), factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +169,6 @@ class SidedLoss(PixelLoss):
                 msg = '`pos_weight` must be None with activation="softmax"; use `class_weights`.'
                 raise ValueError(msg)
 
-    @property
-    def by_label(self) -> bool:
-        """Whether, with labels, it reads the probabilities of the label alone."""
-        return True
-
     def per_class_options(self) -> tuple[str, ...]:
         """Return the names of further options that may hold one number a class."""
         return ("pos_weight",)
@@ -192,18 +180,18 @@ class SidedLoss(PixelLoss):
             msg = "`pos_weight` must be None where several classes exclude each other."
             raise ValueError(msg)
 
-    def sides(self, outcome: Outcome) -> tuple[Numbers, Numbers]:
-        """Return the factors of "it is there" and of "it is not", one a class or one for all."""
-        omega = self.omega(outcome.pixels.num_classes)
-        return product(omega, numbers(self.pos_weight)), omega
+    def sides(self, term: Term) -> tuple[Numbers, Numbers]:
+        """Return the factors of "it is there" and of "it is not", one per class or one for all."""
+        factors = self.class_factors(term.pixels.num_classes)
+        return product(factors, numbers(self.pos_weight)), factors
 
-    def factor(self, outcome: Outcome) -> Array | float:
+    def factor(self, term: Term) -> Array | float:
         """Return the class weight, times pos_weight where the class is there."""
-        return outcome.choose(*self.sides(outcome))
+        return term.choose(*self.sides(term))
 
-    def silences(self, outcome: Outcome) -> bool:
+    def may_be_0(self, term: Term) -> bool:
         """Return whether a class, or a side of it, weighs 0."""
-        sides = self.sides(outcome)
+        sides = self.sides(term)
         return any(side == 0.0 if isinstance(side, float) else 0.0 in side for side in sides)
 
 
@@ -216,7 +204,7 @@ def _spread(pixels: Pixels, values: Numbers) -> tuple[float, ...]:
 
 
 def product(a: Numbers, b: Numbers) -> Numbers:
-    """Return the product of two numbers, or of two lists of one a class."""
+    """Return the product of two numbers, or of two lists of one per class."""
     if isinstance(a, float):
         return a * b if isinstance(b, float) else tuple(a * one for one in b)
     many = (b,) * len(a) if isinstance(b, float) else b

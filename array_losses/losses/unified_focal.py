@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.formula import Terms
-from array_losses.core.outcomes import Outcome
 from array_losses.core.pixels import Pixels
+from array_losses.core.protocol import Terms
+from array_losses.core.target_terms import Term
 from array_losses.losses.base import Activation, Loss
 from array_losses.losses.class_mean import Absent, Pool
 from array_losses.losses.focal import FocalLoss
@@ -101,8 +101,8 @@ class UnifiedFocalLoss(Loss):
         super().__post_init__()
         if self.reduction == "none":
             msg = (
-                '`reduction` must be "mean" or "sum", got "none": a value a pixel and a value a '
-                "class cannot be added."
+                '`reduction` must be "mean" or "sum", got "none": a value per pixel and a value '
+                "per class cannot be added."
             )
             raise ValueError(msg)
         options.choice("activation", self.activation, ("softmax", "sigmoid", None))
@@ -153,20 +153,21 @@ class _FocalPart(FocalLoss):
 
     symmetric: bool
 
-    def sides(self, outcome: Outcome) -> tuple[Numbers, Numbers]:
+    def sides(self, term: Term) -> tuple[Numbers, Numbers]:
         """Return the factors of the classes, or of both sides of every class."""
-        pixels = outcome.pixels
-        if not pixels.exclusive:
-            return super().sides(outcome)
-        omega, delta = self.omega(pixels.num_classes), float(self.alpha)  # type: ignore[arg-type]
-        factors = product(omega, (1.0 - delta, *(delta,) * (pixels.num_classes - 1)))
+        pixels = term.pixels
+        if not pixels.multiclass:
+            return super().sides(term)
+        delta = float(self.alpha)  # type: ignore[arg-type]
+        by_class = self.class_factors(pixels.num_classes)
+        factors = product(by_class, (1.0 - delta, *(delta,) * (pixels.num_classes - 1)))
         return factors, factors
 
     def gammas(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
         """Return the exponents of the classes, or of both sides of every class."""
         gamma = float(self.gamma)  # type: ignore[arg-type]
         rare = gamma if self.symmetric else 0.0
-        if not pixels.exclusive:
+        if not pixels.multiclass:
             return rare, gamma
         gammas = (gamma, *(rare,) * (pixels.num_classes - 1))
         return gammas, gammas

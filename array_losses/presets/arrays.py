@@ -81,7 +81,7 @@ def hard_if_it_is(xp: Namespace, target: Array, ignore_index: int | None = None)
 
     Only where its values can be inspected: a hard target is quicker than a soft one.
     """
-    if not is_real_floating(xp, target.dtype) or not frameworks.may_look(target):
+    if not is_real_floating(xp, target.dtype) or not frameworks.can_inspect(target):
         return target
     if not xp.all(_is_hard(target, ignore_index)):
         return target

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core.engine import Evaluation
-from tests.backends import BACKENDS
+from tests.backends import BACKENDS, on_a_device
 from tests.cases import ALL_CLASSES, CASES, CLASSES, LOVASZ_LOSSES, Data
 
 BOUNDED = sorted(ALL_CLASSES.keys() - {"boundary"})
@@ -52,9 +51,9 @@ def tensors(case):
 
 @each_case
 def test_nan_where_a_device_would_be_waited_for(case):
-    """The engine without a look, as on a GPU."""
+    """The engine where nothing is inspected, as on a GPU."""
     logits, target, weights = spoiled(case.data)
-    new = partial(Evaluation, case.loss().terms(), logits, target, weights, look=False)
+    new = partial(on_a_device, case.loss().terms(), logits, target, weights)
     assert np.any(np.isnan(new().value()[0]))
     if case.is_scalar:
         value, gradient = new().value_and_gradient()
@@ -136,7 +135,7 @@ def test_interpolation_may_carry_probabilities_a_bit_too_far(case):
     target = np.where(np.arange(target.size).reshape(target.shape) % 2, -0.24, 1.24)
     expected = case.loss()(logits, target, pixel_weights=weights)
     assert np.isfinite(expected)
-    unseen = Evaluation(case.loss().terms(), logits, target, weights, look=False).value()[0]
+    unseen = on_a_device(case.loss().terms(), logits, target, weights).value()[0]
     assert float(unseen) == pytest.approx(float(expected), rel=1e-12)
 
 

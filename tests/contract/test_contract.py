@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core.engine import Evaluation
-from tests.backends import BACKENDS
+from tests.backends import BACKENDS, on_a_device
 from tests.cases import (
     ALL_CLASSES,
     CLASSES,
@@ -332,7 +331,7 @@ def test_what_is_hidden_where_nothing_is_looked_at(data, options, dtype, torch):
             expected = on_numpy(loss, cropped(arrays), dtype)
             inputs = BACKENDS["torch"].on(arrays, dtype)
             gradient, value = torch.func.grad_and_value(in_position)(*inputs, loss)
-            evaluation = Evaluation(loss.terms(), *arrays, look=False)
+            evaluation = on_a_device(loss.terms(), *arrays)
             for found in ((value.numpy(), gradient.numpy()), evaluation.value_and_gradient()):
                 np.testing.assert_array_equal(found[1][..., -1], 0)
                 assert_same([found[0], found[1][..., :-1]], expected, dtype)

@@ -15,21 +15,21 @@ class BrierLoss(al.Loss):
 
     activation: str = "softmax"
 
-    def totals(self, pixels):
-        error = pixels.activation.p - pixels.share
+    def sums_of(self, pixels):
+        error = pixels.every.p - pixels.one_hot
         return pixels.sum(error * error), pixels.sum(pixels.xp.ones_like(error))
 
-    def value(self, xp, totals):
-        errors, counted = totals
+    def value_of(self, xp, sums):
+        errors, counted = sums
         return xp.sum(errors), xp.sum(counted)
 
-    def rates(self, xp, totals, d):
-        errors, counted = totals
+    def grad_sums(self, xp, sums, d):
+        errors, counted = sums
         return d + 0.0 * errors, 0.0 * counted
 
-    def slope(self, pixels, rates):
-        error = pixels.activation.p - pixels.share
-        return pixels.backward(2.0 * error * rates[0][:, :, None])
+    def derivative(self, pixels, grad_sums):
+        error = pixels.every.p - pixels.one_hot
+        return pixels.by_p(2.0 * error * grad_sums[0][:, :, None])
 
 
 def data():

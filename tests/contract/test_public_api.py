@@ -363,11 +363,11 @@ def test_a_loss_of_weight_0_is_not_evaluated(monkeypatch):
     def fail(self, pixels):
         raise AssertionError
 
-    monkeypatch.setattr(al.LovaszSoftmaxLoss, "totals", fail)
+    monkeypatch.setattr(al.LovaszSoftmaxLoss, "sums_of", fail)
     logits, target = np.zeros((2, 3, 4)), np.zeros((2, 4), dtype=int)
     loss = al.DiceLoss() + 0 * al.LovaszSoftmaxLoss()
     assert loss(logits, target) == al.DiceLoss()(logits, target)
-    # Neither is it where it could not be: its inputs are never looked at.
+    # Neither is it where it could not be: its inputs are never inspected.
     loss = al.DiceLoss() + 0.0 * al.CrossEntropyLoss(class_weights=(1, 2, 3, 4, 5))
     assert loss(logits, target) == al.DiceLoss()(logits, target)
 

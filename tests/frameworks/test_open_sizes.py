@@ -8,8 +8,9 @@ import pytest
 import array_losses as al
 from array_losses.core.arguments import check
 from array_losses.core.block import View
-from array_losses.core.formula import whole
-from array_losses.core.pixels import Pixels
+from array_losses.core.pixels import Mode, Pixels
+from array_losses.core.whole import whole
+from array_losses.frameworks import library_of
 from tests.cases import ALL_CLASSES, LOVASZ_LOSSES, MAPPED, PIXEL_LOSSES, Data
 
 # PyTorch's own: what is exported loads what torch.jit once compiled.
@@ -119,8 +120,10 @@ MANY = (1 << 24) + 2
 
 
 def number_of_pixels(logits, target):
-    block = whole(check(logits, target, None, class_axis=1))
-    return Pixels(block, View("sigmoid", ()), look=False, traced=True).counts(by_class=False)
+    lib = library_of(logits)
+    block = whole(lib, check(lib, logits, target, None, class_axis=1))
+    pixels = Pixels(block, View("sigmoid", ()), Mode(traced=True, autodiff=True))
+    return pixels.counts(by_class=False)
 
 
 def test_an_open_number_of_pixels_is_exact_in_torch(torch):

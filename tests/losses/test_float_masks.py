@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core.engine import Evaluation
-from tests.backends import BACKENDS
+from tests.backends import BACKENDS, on_a_device
 from tests.cases import CASES, CLASSES, COMPOSED
 
 EPS = 2.0**-23
@@ -81,14 +80,14 @@ def as_mask(target, data):
 
 @pytest.mark.parametrize("case", list(filter(is_mask, CASES)), ids=lambda case: case.name)
 def test_every_option(case):
-    """To the bit with a look, to rounding without."""
+    """To the bit where values are inspected, to rounding where not."""
     logits, target, weights = case.data.build()
     mask = as_mask(target, case.data)
     found = case.loss()(logits, mask.astype(np.float64), pixel_weights=weights)
     expected = case.loss()(logits, mask, pixel_weights=weights)
     assert found.tobytes() == expected.tobytes()
     floating = mask.astype(np.float64)
-    unseen = Evaluation(case.loss().terms(), logits, floating, weights, look=False).value()[0]
+    unseen = on_a_device(case.loss().terms(), logits, floating, weights).value()[0]
     np.testing.assert_allclose(unseen, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -104,9 +103,9 @@ def test_a_mask_among_what_is_soft(make):
 
 @each_maker
 def test_where_a_device_would_be_waited_for(make):
-    """The engine without a look, as on a GPU."""
+    """The engine where nothing is inspected, as on a GPU."""
     logits, mask, weights = sure()
-    new = partial(Evaluation, make().terms(), logits, pixel_weights=weights, look=False)
+    new = partial(on_a_device, make().terms(), logits, pixel_weights=weights)
     found, expected = (
         new(target=target).value_and_gradient() for target in (mask.astype(np.float32), mask)
     )
@@ -158,5 +157,5 @@ def test_given_probabilities_of_exactly_0_and_1(torch):
         slope, found = torch.func.grad_and_value(loss)(*inputs)
         assert float(found) == pytest.approx(float(value), rel=1e-14)
         np.testing.assert_allclose(slope.numpy(), gradient, rtol=1e-14)
-        evaluation = Evaluation(loss.terms(), p, mask.astype(np.float64), look=False)
+        evaluation = on_a_device(loss.terms(), p, mask.astype(np.float64))
         np.testing.assert_allclose(evaluation.value_and_gradient()[1], gradient, rtol=1e-14)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core import histogram, kinds, plan, ranges
+from array_losses.core import bucket_sort, histogram, plan
+from array_losses.frameworks import numpy as numpy_library
+from array_losses.frameworks import of_namespace
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
@@ -27,7 +29,7 @@ def mask_of(values):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_both_ways_to_sort_are_stable_and_descending(what, fast, dtype, monkeypatch):
     """Which of them is used depends on the machine."""
-    monkeypatch.setattr(kinds, "_sorts_integers_fast", lambda _: fast)
+    monkeypatch.setattr(bucket_sort, "_sorts_integers_fast", lambda _: fast)
     rng = np.random.default_rng(5)
     errors = (rng.integers(0, 5, 40) / 4).astype(dtype)
     some = slice(None, None, 7)
@@ -36,13 +38,13 @@ def test_both_ways_to_sort_are_stable_and_descending(what, fast, dtype, monkeypa
     )
     foreground = rng.random(40) < 0.5
     expected = np.argsort(-np.nan_to_num(errors, nan=9, posinf=8), kind="stable")
-    order, inside = kinds.kinds_in_order(BACKENDS["numpy"].xp, errors, foreground)
+    order, inside = bucket_sort.in_order(BACKENDS["numpy"].xp, errors, foreground)
     np.testing.assert_array_equal(order, expected)
     np.testing.assert_array_equal(inside, foreground[expected])
 
 
 def test_the_trial_of_sorting_ends_in_an_answer():
-    assert kinds._sorts_integers_fast(BACKENDS["numpy"].xp) in (True, False)
+    assert bucket_sort._sorts_integers_fast(BACKENDS["numpy"].xp) in (True, False)
 
 
 def test_the_extension_is_the_jaccard_loss_on_hard_predictions(library, dtype):
@@ -205,9 +207,9 @@ def test_ranges_do_not_change_the_order(loss, pool, kind, sizes, dtype, monkeypa
         target[0, :2] = 255
     loss = loss(pool=pool, absent="keep", ignore_index=255)
     expected = loss.value_and_grad(logits, target)
-    monkeypatch.setattr(ranges, "_PIECE", sizes[0])
-    monkeypatch.setattr(ranges, "_RANGE", sizes[1])
-    monkeypatch.setattr(ranges, "_SAMPLE", 10)
+    monkeypatch.setattr(bucket_sort, "_PIECE", sizes[0])
+    monkeypatch.setattr(bucket_sort, "_BUCKET", sizes[1])
+    monkeypatch.setattr(bucket_sort, "_SAMPLE", 10)
     found = [loss.value_and_grad(logits, target)]
     with plan.using(threads=3):
         found.append(loss.value_and_grad(logits, target))
@@ -229,7 +231,7 @@ def test_bins_piece_by_piece(loss, kind, monkeypatch):
         target[0, :2] = 255
     loss = loss(bins=16, ignore_index=None if kind == "soft" else 255)
     expected = loss.value_and_grad(logits, target, pixel_weights=weights)
-    monkeypatch.setattr(histogram, "_PIECE", 7)
+    monkeypatch.setattr(numpy_library, "_PIECE", 7)
     found = loss.value_and_grad(logits, target, pixel_weights=weights)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-16)
@@ -438,7 +440,7 @@ def test_the_last_of_many_bins(bins, library):
         pytest.skip("no float16")
     x = library.asarray(np.asarray([[[1.0, 0.0, 1.5]], [[0.0, 1.0, 0.0]]]), "float16")
     foreground = library.asarray(np.asarray([[[True, True, False]], [[True, False, False]]]))
-    made = histogram.Histogram(library.xp, x, foreground, ~foreground, bins, look=False)
+    made = histogram.Histogram(of_namespace(library.xp), x, foreground, ~foreground, bins)
     inside, outside = (library.to_numpy(one)[:, 0] for one in made.sums())
     expected = np.zeros((2, 2, bins))
     for row, place, kind in ((0, 1, 0), (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1), (1, 0, 1)):

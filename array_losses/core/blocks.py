@@ -1,4 +1,4 @@
-"""A group of losses that go over the same blocks: it cuts the batch, reads and writes blocks."""
+"""Losses that go over the same blocks of pixels: how the batch is cut, read and written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TypeAlias
 from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
 from array_losses.core.block import Block, View
-from array_losses.core.formula import Formula, Terms
-from array_losses.core.halves import Conversion
+from array_losses.core.library import Library
+from array_losses.core.low_precision import Conversion
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device
-from array_losses.core.pixels import Pixels
+from array_losses.core.pixels import Mode, Pixels
+from array_losses.core.protocol import Formula, Terms
 
 __all__ = ["Cut", "Group", "grouped"]
 
@@ -21,34 +22,39 @@ Kept: TypeAlias = tuple[Array, bool]
 
 
 class Group:
-    """Losses with one class axis, all additive or none, all by class or none.
+    """Losses that share a class axis.
 
     Parameters
     ----------
     batch : Batch
     terms : the whole sum
     members : the places of these losses in the sum
-    halves : how logits are read and gradients written
-    look : whether values may be looked at
+    conversion : how logits of low precision are read and gradients written
+    mode : how blocks may be worked on
     """
 
     def __init__(
-        self, batch: Batch, terms: Terms, members: list[int], halves: Conversion, *, look: bool
+        self,
+        lib: Library,
+        batch: Batch,
+        terms: Terms,
+        members: list[int],
+        conversion: Conversion,
+        mode: Mode,
     ) -> None:
+        self._lib = lib
         self.xp = batch.xp
         self.batch = batch
-        self.look = look
+        self._mode = mode
         self.members = members
-        self._halves = halves
-        self.formulas: list[Formula] = [terms[i][1] for i in members]
-        self.additive = self.formulas[0].additive
-        self.by_class = self.formulas[0].by_class
-        self.class_axis = self.formulas[0].class_axis % batch.logits.ndim
+        self._conversion = conversion
+        formulas: list[Formula] = [terms[i][1] for i in members]
+        self.class_axis = formulas[0].class_axis % batch.logits.ndim
         images, self.classes, *space = batch.logits.shape
         self.shape: tuple[int, ...] = (images, *space)
         # Where no loss keeps images apart, the pixels of several go on one axis.
-        self._merged = not any(formula.per_image for formula in self.formulas)
-        self._views = tuple(dict.fromkeys(formula.view for formula in self.formulas))
+        self._merged = not any(formula.per_image for formula in formulas)
+        self._views = tuple(dict.fromkeys(formula.view for formula in formulas))
         self._only: dict[View, Pixels] | None = None
         self._kept: dict[Place, Kept] = {}
         self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
@@ -57,7 +63,8 @@ class Group:
 
     def cuts(self, plan: plans.Plan, itemsize: int) -> list[Cut]:
         """Return the blocks; `everything`, if one is enough or there is no pixel at all."""
-        size = plan.pixels(self.classes, itemsize, on_cpu=self.look)
+        on_cpu = self._mode.can_inspect  # only there
+        size = plan.pixels(self.classes, itemsize, on_cpu=on_cpu)
         if math.prod(self.shape) <= size:
             return [self.everything]
         return plans.blocks(self.shape, size)
@@ -82,7 +89,7 @@ class Group:
             only, self._only = self._only, None
             return only
         block = self._block(cut, self._kept.pop(_place(cut), None))
-        return {view: Pixels(block, view, look=self.look, traced=False) for view in self._views}
+        return {view: Pixels(block, view, self._mode) for view in self._views}
 
     def keep_only(self, seen: dict[View, Pixels]) -> None:
         """Keep the only block there is, with all that was computed for it, for the next pass."""
@@ -96,7 +103,7 @@ class Group:
         kept = pixels.kept()
         if kept is not None:
             self.write(room, cut, kept)
-            self._kept[_place(cut)] = (room, pixels.counted.plain)
+            self._kept[_place(cut)] = (room, pixels.read_target.plain)
 
     def read(self, array: Array, cut: Cut) -> Array:
         """Return a block of an array with its classes second."""
@@ -109,14 +116,16 @@ class Group:
         if array.dtype == self._dtype:
             array[where] = array[where] + piece if add else piece
             return
-        halves = self._halves
-        array[where] = halves.narrow(halves.widen(array[where]) + piece if add else piece)
+        conversion = self._conversion
+        if add:
+            piece = conversion.widen(array[where]) + piece
+        array[where] = conversion.narrow(piece)
 
     def _block(self, cut: Cut, kept: Kept | None) -> Block:
         # Not one of them may refer to the group, which may keep the block: nothing would be freed
         # until the garbage is collected.
         xp, batch, merged, classes = self.xp, self.batch, self._merged, self.classes
-        widen = self._halves.widen
+        widen = self._conversion.widen
         logits = batch.logits[_with_classes(cut)]
         room, plain = (None, False) if kept is None else (kept[0][_with_classes(cut)], kept[1])
         images = 1 if merged else logits.shape[0]
@@ -126,13 +135,13 @@ class Group:
         else:
             target = _together(xp, batch.target[_with_classes(cut)], classes, merged=merged)
         hard = self._hard
-        if self.look and not hard and all(view.bounded for view in self._views):
+        if self._mode.can_inspect and not hard and all(view.bounded for view in self._views):
             target, hard = _hardened(xp, target)
         weights = batch.pixel_weights
         if weights is not None:
             weights = _together(xp, weights[cut], None, merged=merged)
         return Block(
-            xp,
+            self._lib,
             (images, classes, count),
             self._dtype,
             self._device,
@@ -194,13 +203,21 @@ def _with_classes(cut: Cut) -> Cut:
     return (cut[0], slice(None), *cut[1:])
 
 
-def grouped(terms: Terms, batches: list[Batch], halves: Conversion, *, look: bool) -> list[Group]:
-    """Return the losses of a sum in groups, those that sort first, then those by class."""
-    members: dict[tuple[bool, bool, int], list[int]] = {}
+def grouped(
+    lib: Library, terms: Terms, batches: list[Batch], conversion: Conversion, mode: Mode
+) -> list[Group]:
+    """Return the losses of a sum in groups, those first of which one may be taken class by class.
+
+    Their errors may lie in the gradient itself, which is replaced block by block.
+    """
+    members: dict[int, list[int]] = {}
     for i, (_, formula) in enumerate(terms):
-        key = (formula.additive, not formula.by_class, formula.class_axis)
-        members.setdefault(key, []).append(i)
+        members.setdefault(formula.class_axis, []).append(i)
+
+    def later(axis: int) -> tuple[bool, int]:
+        return all(terms[i][1].strategy in {"pixel", "sums"} for i in members[axis]), axis
+
     return [
-        Group(batches[members[key][0]], terms, members[key], halves, look=look)
-        for key in sorted(members)
+        Group(lib, batches[members[axis][0]], terms, members[axis], conversion, mode)
+        for axis in sorted(members, key=later)
     ]

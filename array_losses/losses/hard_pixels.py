@@ -1,4 +1,4 @@
-"""The hardest pixels: a mean over the pixels with the largest losses alone."""
+"""Hard pixel mining: a mean over the pixels with the largest losses alone (top-k, OHEM)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from array_losses.core import options
+from array_losses.core.library import Library
 from array_losses.core.namespace import Array, Namespace
-from array_losses.core.outcomes import outcomes
 from array_losses.core.pixels import Pixels
-from array_losses.core.sorting import count_true, largest
+from array_losses.core.target_terms import target_terms
 from array_losses.losses.pixel_mean import PixelLoss
 
-__all__ = ["HardestPixels"]
+__all__ = ["HardPixelMining"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardestPixels(PixelLoss):
+class HardPixelMining(PixelLoss):
     """A pixel loss that may count the hardest pixels of a batch only.
 
-    It is the plain loss of a batch of these pixels alone, and so are its divisor and its slope.
+    It is the plain loss of a batch of these pixels alone, divisor and gradient included.
     """
 
     top_k: float | None = None
@@ -46,12 +46,12 @@ class HardestPixels(PixelLoss):
             raise ValueError(msg)
 
     @property
-    def selects(self) -> bool:
+    def mines(self) -> bool:
         """Whether only some pixels count."""
         return self.ohem_threshold is not None or self.top_k not in (None, 1.0)
 
     def hardness(self, pixels: Pixels) -> Array:
-        """Return the loss of each pixel, for the threshold that of what is so and nothing else.
+        """Return the loss of each pixel; for the threshold -log p_t and nothing else.
 
         -inf where a pixel does not count, unless the mean is over all pixels.
         """
@@ -66,11 +66,11 @@ class HardestPixels(PixelLoss):
         return xp.where(counted, hardness, -float("inf"))
 
     def _improbability(self, pixels: Pixels) -> Array:
-        """Return -log of the probability of what is so: no smoothing, no weights."""
+        """Return -log p_t: no smoothing, no weights."""
         xp, weights, total = pixels.xp, pixels.weights, None
         foreground = self.foreground(pixels.num_classes)
-        for outcome in outcomes(pixels):
-            each = outcome.shared(outcome.choose(foreground, foreground), -outcome.log_p)
+        for term in target_terms(pixels):
+            each = term.shared(term.choose(foreground, foreground), -term.log_p)
             if weights is not None:  # A NaN in the weights must be seen.
                 each = xp.where(weights == 0.0, 0.0, each + 0.0 * weights)
             if each.shape[1] != 1:
@@ -78,16 +78,19 @@ class HardestPixels(PixelLoss):
             total = each if total is None else total + each
         return total
 
-    def choose(self, xp: Namespace, hardness: Array) -> Array:
+    def hardest(self, lib: Library, hardness: Array) -> Array:
         """Return which pixels are among the hardest."""
-        there = count_true(xp, hardness != -float("inf"))
+        xp = lib.xp
+        if 0 in hardness.shape:
+            return hardness == 0.0
+        there = lib.count_true(hardness != -float("inf"))
         if self.ohem_threshold is None:
             kept, lowest = _part(xp, there, self.top_k or 1.0), 1
         else:
-            kept = count_true(xp, hardness > -math.log(self.ohem_threshold))
+            kept = lib.count_true(hardness > -math.log(self.ohem_threshold))
             lowest = min(self.min_kept, xp.iinfo(kept.dtype).max)
         kept = xp.where(kept < lowest, lowest, kept)
-        return largest(xp, hardness, xp.where(kept > there, there, kept))
+        return lib.largest(hardness, xp.where(kept > there, there, kept))
 
 
 def _part(xp: Namespace, number: Array, part: float) -> Array:

@@ -1,4 +1,4 @@
-"""Predicted labels against the true ones: true and false positives, false negatives, by class."""
+"""Confusion counts of predicted labels: true and false positives, false negatives, by class."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from array_losses.core import plan as plans
 from array_losses.core import threads
 from array_losses.core.arguments import Batch
 from array_losses.core.block import Block, View
-from array_losses.core.counted import Counted
-from array_losses.core.formula import Totals
 from array_losses.core.labels import as_integers, outside
+from array_losses.core.library import Library
 from array_losses.core.namespace import Array, Namespace, device
+from array_losses.core.protocol import Sums
+from array_losses.core.target import Target
 
 __all__ = ["confusion", "refuse"]
 
@@ -19,7 +20,7 @@ __all__ = ["confusion", "refuse"]
 def refuse(xp: Namespace, predicted: Array, bad: Array, highest: int) -> None:
     """Raise a ValueError if a predicted integer is `bad`: none of 0 to `highest` where it counts.
 
-    Looks at values: for eager arrays on a CPU only.
+    Inspects values: for eager arrays in CPU memory only.
     """
     if math.prod(bad.shape) == 0 or not xp.any(bad):
         return
@@ -32,7 +33,7 @@ def refuse(xp: Namespace, predicted: Array, bad: Array, highest: int) -> None:
     raise ValueError(msg)
 
 
-def confusion(batch: Batch, predicted: Array, view: View, *, per_image: bool) -> Totals:
+def confusion(lib: Library, batch: Batch, predicted: Array, view: View, *, per_image: bool) -> Sums:
     """Return the weighted counts of a batch, (1, classes) each, or (images, classes).
 
     A ValueError where a counted pixel is predicted to be none of the classes. Two masks are one
@@ -54,7 +55,7 @@ def confusion(batch: Batch, predicted: Array, view: View, *, per_image: bool) ->
     def work(cut: tuple[slice, ...]) -> Array:
         return _of_block(
             Block(
-                xp,
+                lib,
                 (*predicted[cut].shape[:1], told_apart, predicted[cut].shape[1]),
                 xp.float64,
                 device(target),
@@ -82,14 +83,14 @@ def confusion(batch: Batch, predicted: Array, view: View, *, per_image: bool) ->
 def _of_block(block: Block, predicted: Array, view: View, *, per_image: bool) -> Array:
     """Return true positives, false positives and false negatives, (3, images or 1, classes)."""
     xp, classes = block.xp, block.shape[1]
-    counted = Counted(block, view, look=True, traced=False)
-    weights = None if counted.weights is None else counted.weights[:, 0, :]
+    read = Target(block, view, can_inspect=True, traced=False)
+    weights = None if read.weights is None else read.weights[:, 0, :]
     predicted = as_integers(xp, predicted)
     if predicted.size and (xp.min(predicted) < 0 or xp.max(predicted) >= classes):
         bad = outside(xp, predicted, classes - 1)
         refuse(xp, predicted, bad if weights is None else bad & (weights != 0.0), classes - 1)
         predicted = xp.where(bad, 0, predicted)
-    target = counted.classes.narrow[:, 0, :]  # type: ignore[union-attr]
+    target = read.labels.narrow[:, 0, :]  # type: ignore[union-attr]
     wrong = predicted != target
     hits, missed = _split(xp, target, wrong, weights, classes, per_image=per_image)
     _, false = _split(xp, predicted, wrong, weights, classes, per_image=per_image)

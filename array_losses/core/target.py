@@ -1,4 +1,4 @@
-"""What the target and the weights of a block say: which class is where, and which pixels count."""
+"""Target and weights of a block: which class is where, and which pixels count."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from array_losses.core.namespace import (
     Namespace,
     device,
     is_bool,
-    is_torch_namespace,
 )
 
-__all__ = ["Counted", "check_probabilities", "only_probabilities"]
+__all__ = ["Target", "check_probabilities", "only_probabilities"]
 
 
-class Counted:
+class Target:
     """The target and the weights of a block, read and checked.
 
     Parameters
     ----------
     block : Block
     view : View
-    look : bool
-        Whether values may be looked at: then a bad value raises a ValueError. Otherwise the logits
+    can_inspect : bool
+        Whether values can be inspected: then a bad value raises a ValueError. Otherwise the logits
         of a bad label, and what is no probability in a soft target, become NaN, so that no sum can
         hide it.
     traced : bool
@@ -35,23 +34,24 @@ class Counted:
 
     Attributes
     ----------
-    target : array (images, classes, pixels), bool or floating; None where there are `classes`
-    classes : Labels, or None
+    one_hot : array (images, classes, pixels), bool or floating; None where there are `labels`
+    labels : Labels, or None
     mask : bool array broadcastable to the logits, or None where every element counts
     weights : array broadcastable to the logits, or None where every element weighs 1
     unit_weights : whether all weights are 0 or 1
     plain : whether there are labels of which none is ignored or outside the classes
     """
 
-    def __init__(self, block: Block, view: View, *, look: bool, traced: bool) -> None:
+    def __init__(self, block: Block, view: View, *, can_inspect: bool, traced: bool) -> None:
         self.xp = block.xp
+        self._lib = block.lib
         self._block = block
         self._view = view
-        self._look = look
+        self._can_inspect = can_inspect
         self._traced = traced
         self._replaced: list[Callable[[Array], Array]] = []
-        self.target: Array | None = None
-        self.classes: Labels | None = None
+        self.one_hot: Array | None = None
+        self.labels: Labels | None = None
         self.mask: Array | None = None
         self.unit_weights = True
         self.plain = False
@@ -60,13 +60,13 @@ class Counted:
             self._read_labels(block.target, block.pixel_weights)
         else:
             target = self.xp.astype(block.target, block.dtype, copy=False)
-            unchecked = view.bounded and not look
-            self.target = only_probabilities(self.xp, target) if unchecked else target
+            unchecked = view.bounded and not can_inspect
+            self.one_hot = only_probabilities(self.xp, target) if unchecked else target
         self._read_weights(block.pixel_weights)
-        if look and not block.hard and view.bounded:
+        if can_inspect and not block.hard and view.bounded:
             check_probabilities(
                 self.xp,
-                self.target,
+                self.one_hot,
                 "target",
                 "a 0/255 mask is `mask > 0`",
                 below="to leave out one class at a pixel, give a multi-hot target of an integer "
@@ -75,7 +75,7 @@ class Counted:
 
     def harmless(self, logits: Array) -> Array:
         """Return the logits with something finite where nothing counts."""
-        if self._look and self._replaced and self._all_harmless(logits):
+        if self._can_inspect and self._replaced and self._all_harmless(logits):
             return logits
         for replace in self._replaced:
             logits = replace(logits)
@@ -94,7 +94,7 @@ class Counted:
         return bool(xp.max(logits) < _LARGE) and bool(xp.min(logits) > -_LARGE)
 
     def _read_labels(self, target: Array, pixel_weights: Array | None) -> None:
-        xp, look = self.xp, self._look
+        xp, can_inspect = self.xp, self._can_inspect
         labelled, num_classes = self._block.labelled, self._block.shape[1]
         target = labels.as_integers(xp, target)
         target = target[:, None, :] if labelled else target
@@ -102,7 +102,7 @@ class Counted:
         ignore = self._view.ignore_index
         weights = None if pixel_weights is None else pixel_weights[:, None, :]
         self.plain = self._block.plain or (
-            look and not labels.check(xp, target, highest, ignore, weights)
+            can_inspect and not labels.check(self._lib, target, highest, ignore, weights)
         )
         if not self.plain:
             hidden = labels.ignored(xp, target, ignore)
@@ -110,23 +110,24 @@ class Counted:
             if hidden is not None:
                 self._count_only(~hidden)
                 bad = bad & ~hidden
-            if self._traced and labelled and is_torch_namespace(xp):
+            if self._traced and labelled and self._lib.compares_floats:
                 target = self._as_floats(target, bad)
                 self._replaced.append(lambda z: z + 0.0 * target)
-            elif not look:
+            elif not can_inspect:
                 self._replaced.append(self._spoiling(bad))
             if not self._traced:  # Comparisons need no replacement, indices do.
                 unfit = bad if hidden is None else bad | hidden
                 target = target * xp.astype(~unfit, target.dtype)
         if labelled and num_classes > 1:
-            self.classes = Labels(xp, target, num_classes, traced=self._traced)
+            make = self._lib.compared_labels if self._traced else self._lib.labels
+            self.labels = make(target, num_classes)
         else:
-            self.target = target == 1
+            self.one_hot = target == 1
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
         """Return labels as floating numbers, NaN for a bad one.
 
-        Compilers of PyTorch compare them faster, and then keep them in place of masks.
+        Compilers compare them faster, and then keep them in place of masks.
         """
         return self.xp.where(bad, float("nan"), self.xp.astype(target, self._block.dtype))
 
@@ -148,7 +149,7 @@ class Counted:
         weights = xp.astype(pixel_weights[:, None, :], dtype)
         highest = _HEADROOM * float(xp.finfo(dtype).max)
         bad = (weights < 0.0) | (weights > highest)
-        if not self._look:
+        if not self._can_inspect:
             weights = xp.where(bad, float("nan"), weights)
         elif xp.any(bad if self.mask is None else bad & self.mask):
             counted = weights if self.mask is None else xp.where(self.mask, weights, 0.0)
@@ -161,11 +162,11 @@ class Counted:
         xp = self.xp
         self.mask = counted if self.mask is None else self.mask & counted
         pixels = counted
-        if self._view.exclusive(self._block.shape[1]) and counted.shape[1] > 1:
+        if self._view.multiclass(self._block.shape[1]) and counted.shape[1] > 1:
             pixels = xp.any(counted, axis=1, keepdims=True)
         self._replaced.append(lambda z: xp.where(pixels, z, _HARMLESS))
         if not self._block.hard:
-            self.target = xp.where(counted, self.target, 0.0)
+            self.one_hot = xp.where(counted, self.one_hot, 0.0)
 
     def _hide_broken(self, weightless: Array) -> None:
         """Replace what a pixel holds where its weight is 0.
@@ -184,7 +185,7 @@ class Counted:
         given = self._view.activation is None
         self._replaced.append(lambda z: replaced(_HARMLESS, z, probabilities=given))
         if not self._block.hard:
-            self.target = replaced(0.0, self.target, probabilities=False)
+            self.one_hot = replaced(0.0, self.one_hot, probabilities=False)
 
 
 def _broken(xp: Namespace, x: Array, probabilities: bool) -> Array:
@@ -197,7 +198,7 @@ def _broken(xp: Namespace, x: Array, probabilities: bool) -> Array:
 
 
 def only_probabilities(xp: Namespace, x: Array) -> Array:
-    """Return `x` with NaN for what is far from a probability, where it cannot be looked at."""
+    """Return `x` with NaN for what is far from a probability, where it cannot be inspected."""
     far = (x < -_OVERSHOOT) | (x > 1.0 + _OVERSHOOT)
     return x + _nan_where(xp, far, x.dtype)
 

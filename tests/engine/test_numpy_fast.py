@@ -4,9 +4,9 @@ import array_api_compat.numpy as full
 import numpy as np
 import pytest
 
-from array_losses.core.lean import Lean
+from array_losses.core.numpy_fast import NumPyFast
 
-LEAN = Lean(full)
+LEAN = NumPyFast(full)
 RNG = np.random.default_rng(17)
 ARRAYS = {
     "one": np.float32(2.5),

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-__all__ = ["Lean"]
+__all__ = ["NumPyFast"]
 
 
-class Lean:
+class NumPyFast:
     """A namespace with everything that NumPy's has; what is called often goes straight to C.
 
     Parameters

@@ -1,14 +1,14 @@
-"""Half precision: how a block is widened to the compute dtype, and narrowed again."""
+"""Low precision: how a block is widened to the compute dtype, and narrowed again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from array_losses.core.namespace import Array, DType, Namespace, is_numpy_namespace
+from array_losses.core.library import Library
+from array_losses.core.namespace import Array, DType, Namespace
 
-__all__ = ["Conversion", "conversion"]
+__all__ = ["Conversion", "as_float16", "conversion"]
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,14 @@ class Conversion:
     narrow: Callable[[Array], Array]
 
 
-def conversion(xp: Namespace, dtype: DType, compute: DType) -> Conversion:
+def conversion(lib: Library, dtype: DType, compute: DType) -> Conversion:
     """Return the conversion between two dtypes of a library."""
-    narrow: Callable[[Array], Array] = partial(_as, xp, dtype)
-    if is_numpy_namespace(xp) and dtype == xp.float16:
-        narrow = partial(_as_float16, xp)
-    return Conversion(partial(_as, xp, compute), narrow)
+    return Conversion(
+        lambda x: lib.xp.astype(x, compute, copy=False), lambda x: lib.narrowed(x, dtype)
+    )
 
 
-def _as(xp: Namespace, dtype: DType, x: Array) -> Array:
-    return xp.astype(x, dtype, copy=False)
-
-
-def _as_float16(xp: Namespace, x: Array) -> Array:
+def as_float16(xp: Namespace, x: Array) -> Array:
     """Return `x` as float16, first rounded to where a small number is one.
 
     NumPy takes 50 to 70 ns to round a float32 to a float16 below its normal range, as most entries

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import array_losses as al
 from array_losses.core import plan
-from array_losses.losses.hardest import _part
+from array_losses.losses.hard_pixels import _part
 from tests.backends import BACKENDS
 from tests.cases import Data
 from tests.losses.test_values import assert_close

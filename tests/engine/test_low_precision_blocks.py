@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core import halves
-from array_losses.core.namespace import namespace_of
+from array_losses.core import low_precision
+from array_losses.frameworks import library_of
 
-XP = namespace_of(x=np.zeros(1))
+LIB = library_of(np.zeros(1))
+XP = LIB.xp
 
 
 def _all_ties():
@@ -21,20 +22,20 @@ def _all_ties():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_float16_is_rounded_as_numpy_rounds(sign):
     x = sign * _all_ties()
-    narrowed = halves.conversion(XP, XP.float16, XP.float32).narrow(x)
+    narrowed = low_precision.conversion(LIB, XP.float16, XP.float32).narrow(x)
     np.testing.assert_array_equal(narrowed, x.astype(np.float16))
     assert narrowed.dtype == np.float16
 
 
 def test_what_is_not_finite_stays_so():
     x = np.array([np.nan, np.inf, -np.inf, 1e-6], np.float32)
-    narrowed = halves.conversion(XP, XP.float16, XP.float32).narrow(x)
+    narrowed = low_precision.conversion(LIB, XP.float16, XP.float32).narrow(x)
     np.testing.assert_array_equal(narrowed, x.astype(np.float16))
 
 
 def test_same_dtypes_share_memory():
     x = np.ones(3, np.float32)
-    same = halves.conversion(XP, XP.float32, XP.float32)
+    same = low_precision.conversion(LIB, XP.float32, XP.float32)
     assert same.widen(x) is x
     assert same.narrow(x) is x
 

@@ -1,0 +1,167 @@
+"""What an array library does best: here with the functions of the standard alone.
+
+`core` asks an object of this class and never which library it is; `frameworks` has a subclass for
+each library that does some of it better.
+"""
+
+from __future__ import annotations
+
+import math
+
+from array_losses.core.labels import IndexedLabels, Labels
+from array_losses.core.namespace import Array, DType, Namespace, device, index_dtype
+
+__all__ = ["Library"]
+
+
+class Library:
+    """An array library that has nothing but the standard.
+
+    Parameters
+    ----------
+    xp : the namespace of its arrays
+
+    Attributes
+    ----------
+    writes_by_index : whether an integer array may be the index of what is written
+    checks_devices : whether it raises an error itself where devices differ, or has but one
+    compares_floats : whether its compilers compare labels faster as floating numbers
+    works_in_pieces : whether sorting and counting inspect arrays, in pieces that fit the cache
+    """
+
+    writes_by_index = False
+    checks_devices = False
+    compares_floats = False
+    works_in_pieces = False
+
+    def __init__(self, xp: Namespace) -> None:
+        self.xp = xp
+
+    # Work and memory.
+
+    def threads(self) -> int:
+        """Return how many threads work on blocks side by side if nobody says otherwise."""
+        return 1
+
+    def new_gradient(self, logits: Array, workers: int) -> Array:
+        """Return an array like the logits, to be written by so many threads."""
+        return self.xp.empty_like(logits)
+
+    def narrowed(self, x: Array, dtype: DType) -> Array:
+        """Return a gradient in the dtype of the logits."""
+        return self.xp.astype(x, dtype, copy=False)
+
+    # Labels.
+
+    def labels(self, labels: Array, num_classes: int) -> Labels:
+        """Return labels that are read and written as eager arrays are best."""
+        return IndexedLabels(self, labels, num_classes)
+
+    def compared_labels(self, labels: Array, num_classes: int) -> Labels:
+        """Return labels that are read and written by comparison, which a compiler fuses."""
+        return Labels(self, labels, num_classes)
+
+    def all_within(self, target: Array, highest: int) -> bool:
+        """Return whether integers are known, at one glance, to lie within 0 to `highest`."""
+        return False
+
+    def sum_at(self, places: Array, x: Array | None, length: int, dtype: DType) -> Array:
+        """Return the sums of `x` by place, one axis each; None for `x` counts the places.
+
+        The standard has no scatter: it sorts the places.
+        """
+        xp, on = self.xp, device(places)
+        if x is None:
+            x = xp.ones(places.shape, dtype=dtype, device=on)
+        order = xp.argsort(places, stable=True)
+        ordered = xp.take(xp.astype(x, dtype, copy=False), order, axis=0)
+        total = xp.cumulative_sum(ordered, include_initial=True)
+        ends = xp.arange(length + 1, dtype=places.dtype, device=on)
+        edges = xp.searchsorted(xp.take(places, order, axis=0), ends)
+        sums = xp.take(total, edges, axis=0)
+        return sums[1:] - sums[:-1]
+
+    # Sums of products of arrays (images, classes, pixels).
+
+    def sum_pixels(self, x: Array, y: Array) -> Array:
+        """Return the sums over pixels of `x` times `y`, (images, classes)."""
+        # PyTorch's dot product adds up float32 one after the other; its sum does so pairwise.
+        return self.xp.sum(x * y, axis=2)
+
+    def sum_classes(self, x: Array, y: Array) -> Array:
+        """Return the sums over classes of `x` times `y`, (images, 1, pixels).
+
+        `x` may hold one number per class.
+        """
+        # Not as a matrix product: a setting may let PyTorch and CuPy round its factors to 10 bits.
+        return self.over_classes(x * y)
+
+    def over_classes(self, x: Array) -> Array:
+        """Return the sums over classes, (images, 1, pixels)."""
+        return self.xp.sum(x, axis=1, keepdims=True)
+
+    def largest_class(self, x: Array) -> Array:
+        """Return the largest entries of all classes, (images, 1, pixels)."""
+        return self.xp.max(x, axis=1, keepdims=True)
+
+    # Order.
+
+    def descending(self, x: Array) -> Array:
+        """Return the order that sorts eager arrays along the last axis, the largest entry first.
+
+        Equal entries keep their order.
+        """
+        return self.xp.argsort(x, axis=-1, descending=True, stable=True)
+
+    def in_order(self, x: Array, order: Array) -> Array:
+        """Return the entries of `x` in that order."""
+        xp = self.xp
+        if math.prod(x.shape[:-1]) != 1:
+            return xp.take_along_axis(x, order, axis=-1)
+        taken = xp.take(xp.reshape(x, (-1,)), xp.reshape(order, (-1,)), axis=0)
+        return xp.reshape(taken, order.shape)
+
+    def back_in_place(self, order: Array, x: Array) -> Array:
+        """Return sorted entries to the places from which `order` took them."""
+        xp = self.xp
+        if not self.writes_by_index or math.prod(x.shape[:-1]) != 1:
+            return xp.take_along_axis(x, xp.argsort(order, axis=-1), axis=-1)
+        result = xp.empty_like(x)
+        xp.reshape(result, (-1,))[xp.reshape(order, (-1,))] = xp.reshape(x, (-1,))
+        return result
+
+    def count_true(self, mask: Array) -> Array:
+        """Return how many entries of `mask` are true, as an integer array to count on with."""
+        counts = index_dtype(self.xp, device(mask))
+        return self.xp.sum(self.xp.astype(mask, counts), dtype=counts)
+
+    def largest(self, x: Array, number: Array) -> Array:
+        """Return where the `number` largest entries of a row are, and all that are NaN.
+
+        Of equal ones at the border the first. Masks come from comparisons, so no derivative goes
+        through the sort.
+        """
+        xp = self.xp
+        broken = xp.isnan(x)
+        x = xp.where(broken, float("inf"), x)
+        border = self._entry(x, xp.where(number < 1, 0, number - 1))
+        counts = index_dtype(xp, device(x))
+        above, level = x > border, xp.astype(x == border, counts)
+        left = number - self.count_true(above)
+        first = self.cumulative_sum(level, counts) <= left
+        return above | (first & (x == border)) | broken
+
+    def _entry(self, x: Array, place: Array) -> Array:
+        """Return the entry at a place of the order from the largest down."""
+        xp = self.xp
+        ordered = xp.sort(x, axis=-1, descending=True)
+        places = xp.arange(x.shape[-1], dtype=place.dtype, device=device(x))
+        return xp.max(xp.where(places < place, -float("inf"), ordered), axis=-1, keepdims=True)
+
+    def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
+        """Return the sums of `x` up to each place of its last axis."""
+        return self.xp.cumulative_sum(x, axis=-1, dtype=dtype)
+
+    def pieces(self, count: int) -> list[slice]:
+        """Return slices that cut so many elements into pieces for the cache."""
+        return [slice(None)]

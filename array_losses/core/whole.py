@@ -1,0 +1,182 @@
+"""A sum of losses over the whole batch as one block, with nothing inspected and nothing written.
+
+For compilers and automatic differentiation: either the framework differentiates it (`autodiff`), or
+it gives its gradient itself, in closed form, which XLA compiles to less than what it would make of
+the differentiated formula: one exponential per logit, and a few numbers per pixel.
+"""
+
+from __future__ import annotations
+
+import math
+
+from array_losses.core.arguments import Batch
+from array_losses.core.block import Block, View
+from array_losses.core.derivative import Derivative
+from array_losses.core.library import Library
+from array_losses.core.namespace import Array, compute_dtype, device, number_of
+from array_losses.core.pixels import Mode, Pixels
+from array_losses.core.protocol import (
+    AllReduce,
+    Formula,
+    Sums,
+    Terms,
+    divide,
+    finish,
+    is_map,
+    prepare,
+    weighted_sum,
+)
+
+__all__ = ["WholeEvaluation", "check_values", "has_closed_form", "whole"]
+
+
+class WholeEvaluation:
+    """One evaluation of a sum of losses.
+
+    Parameters
+    ----------
+    autodiff : bool
+        Whether the framework will differentiate it; else `gradient` gives the gradient.
+
+    Attributes
+    ----------
+    value : the weighted sum
+    each_value : the values of the losses without their weights
+    """
+
+    def __init__(
+        self,
+        lib: Library,
+        terms: Terms,
+        logits: Array,
+        target: Array,
+        pixel_weights: Array | None,
+        all_reduce: AllReduce | None = None,
+        *,
+        autodiff: bool,
+    ) -> None:
+        self.terms = terms
+        self.lib, self.xp = lib, lib.xp
+        self.batches = prepare(lib, terms, logits, target, pixel_weights, all_reduce)
+        self._dtype = compute_dtype(self.xp, logits.dtype)
+        self.pixels = self._as_seen(Mode(traced=True, autodiff=autodiff))
+        formulas = [formula for _, formula in terms]
+        summed = [i for i, formula in enumerate(formulas) if not is_map(formula)]
+        found = [formulas[i].sums_of(self.pixels[i]) for i in summed]
+        sums, fractions = finish(self.xp, [formulas[i] for i in summed], found, all_reduce)
+        self._sums = dict(zip(summed, sums, strict=True))
+        self._fractions = dict(zip(summed, fractions, strict=True))
+        # Sums may be wider than what they are the sums of.
+        self.each_value = [
+            self.xp.astype(self._value(i, formula), self._dtype, copy=False)
+            for i, formula in enumerate(formulas)
+        ]
+        self.value = weighted_sum(terms, self.each_value)
+
+    def _as_seen(self, mode: Mode) -> list[Pixels]:
+        """Return the batch as each loss sees it."""
+        seen: dict[tuple[int, View], Pixels] = {}
+        result = []
+        for (_, formula), batch in zip(self.terms, self.batches, strict=True):
+            key = (formula.class_axis, formula.view)
+            if key not in seen:
+                seen[key] = Pixels(whole(self.lib, batch), formula.view, mode)
+            pixels = seen[key]
+            result.append(self._hardest(formula, pixels) if formula.mines else pixels)
+        return result
+
+    def _hardest(self, formula: Formula, pixels: Pixels) -> Pixels:
+        """Return those of all pixels that count."""
+        hardness = formula.hardness(pixels)
+        chosen = formula.hardest(self.lib, self.xp.reshape(hardness, (1, 1, -1)))
+        return pixels.only(self.xp.reshape(chosen, hardness.shape))
+
+    def _value(self, i: int, formula: Formula) -> Array:
+        if i in self._fractions:
+            return divide(self.xp, *self._fractions[i])
+        logits = self.batches[i].logits
+        shape = (logits.shape[0], *logits.shape[2:])
+        return self.xp.reshape(formula.pixel_losses(self.pixels[i]), shape)
+
+    def gradient(self) -> Array:
+        """Return d value / d logits in the compute dtype; without `autodiff`, and of one number."""
+        by_axis: dict[int, dict[View, tuple[Pixels, Derivative]]] = {}
+        for i, (_, formula) in enumerate(self.terms):
+            pixels = self.pixels[i]
+            mine = formula.derivative(pixels, self._grad_sums(i))
+            views = by_axis.setdefault(formula.class_axis, {})
+            if formula.view in views:
+                mine = views[formula.view][1] + mine
+            views[formula.view] = (pixels, mine)
+        total = None
+        for axis, views in by_axis.items():
+            for pixels, derivative in views.values():
+                each = self._like_the_logits(pixels.backward(derivative), axis)
+                total = each if total is None else total + each
+        return total
+
+    def _grad_sums(self, i: int) -> Sums:
+        xp, (weight, formula) = self.xp, self.terms[i]
+        sums, (_, divisor) = self._sums[i], self._fractions[i]
+        d = weight * xp.ones((), dtype=sums[0].dtype, device=self.pixels[i].device)
+        grad_sums = formula.grad_sums(xp, sums, divide(xp, d, divisor))
+        return tuple(xp.astype(one, self._dtype, copy=False) for one in grad_sums)
+
+    def _like_the_logits(self, gradient: Array, class_axis: int) -> Array:
+        """Return a gradient (images, classes, pixels) in the shape of the logits."""
+        xp = self.xp
+        i = next(i for i, (_, one) in enumerate(self.terms) if one.class_axis == class_axis)
+        gradient = xp.reshape(gradient, self.batches[i].logits.shape)
+        axis = class_axis % gradient.ndim
+        if axis == 1:
+            return gradient
+        axes = [0, *range(2, gradient.ndim)]
+        axes.insert(axis, 1)
+        return xp.permute_dims(gradient, tuple(axes))
+
+
+def has_closed_form(terms: Terms, logits: Array, target: Array) -> bool:
+    """Return whether `gradient` serves: softmax and labels, one number, all of it sums over pixels.
+
+    The arrays need not have been checked.
+    """
+    if target.ndim != logits.ndim - 1 or 0 in logits.shape:
+        return False
+    for _, formula in terms:
+        axis = formula.class_axis
+        if formula.strategy not in {"pixel", "sums"} or formula.mines:
+            return False
+        if formula.reduction == "none" or formula.view.activation != "softmax":
+            return False
+        if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] < 2:
+            return False
+    return any(weight != 0.0 for weight, _ in terms)
+
+
+def whole(lib: Library, batch: Batch) -> Block:
+    """Return the whole batch as one block."""
+    xp = batch.xp
+    images, classes, *space = batch.logits.shape
+    classes, pixels = number_of(classes), math.prod(space)
+    flat = (images, pixels)
+    return Block(
+        lib,
+        (images, classes, pixels),
+        compute_dtype(xp, batch.logits.dtype),
+        device(batch.target),
+        not batch.soft,
+        lambda: xp.reshape(batch.logits, (images, classes, pixels)),
+        xp.reshape(batch.target, flat if batch.labelled else (images, classes, pixels)),
+        None if batch.pixel_weights is None else xp.reshape(batch.pixel_weights, flat),
+    )
+
+
+def check_values(lib: Library, terms: Terms, batches: list[Batch]) -> None:
+    """Raise a ValueError for bad values in NumPy arrays, each batch as its loss sees it."""
+    checked = set()
+    for (_, formula), batch in zip(terms, batches, strict=True):
+        key = (formula.class_axis, formula.view)
+        if key not in checked:
+            checked.add(key)
+            pixels = Pixels(whole(lib, batch), formula.view, Mode(can_inspect=True))
+            _ = pixels.read_target if formula.view.activation else pixels.logits
