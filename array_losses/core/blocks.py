@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from array_losses.core import plan as plans
 from array_losses.core.arguments import Batch, classes_second
-from array_losses.core.block import Block, View
+from array_losses.core.block import Block
 from array_losses.core.library import Library
 from array_losses.core.low_precision import Conversion
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device
@@ -54,8 +54,10 @@ class Group:
         self.shape: tuple[int, ...] = (images, *space)
         # Where no loss keeps images apart, the pixels of several go on one axis.
         self._merged = not any(formula.per_image for formula in formulas)
-        self._views = tuple(dict.fromkeys(formula.view for formula in formulas))
-        self._only: dict[View, Pixels] | None = None
+        self._views = list(dict.fromkeys(formula.view for formula in formulas))
+        # Which of its views each loss has.
+        self.view_of = {i: self._views.index(terms[i][1].view) for i in members}
+        self._only: list[Pixels] | None = None
         self._kept: dict[Place, Kept] = {}
         self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
         self._device = device(batch.logits)
@@ -79,27 +81,27 @@ class Group:
         pairs = zip(cut, self.shape, strict=True)
         return math.prod(len(range(*one.indices(length))) for one, length in pairs)
 
-    def view_of(self, array: Array) -> Array:
+    def classes_second(self, array: Array) -> Array:
         """Return a view of an array of the logits' shape with its classes second."""
         return classes_second(self.xp, array, self.class_axis)
 
-    def pixels(self, cut: Cut) -> dict[View, Pixels]:
-        """Return a block as its losses see it."""
+    def pixels(self, cut: Cut) -> list[Pixels]:
+        """Return a block as its losses see it, once for each view."""
         if self._only is not None and cut == self.everything:
             only, self._only = self._only, None
             return only
         block = self._block(cut, self._kept.pop(_place(cut), None))
-        return {view: Pixels(block, view, self._mode) for view in self._views}
+        return [Pixels(block, view, self._mode) for view in self._views]
 
-    def keep_only(self, seen: dict[View, Pixels]) -> None:
+    def keep_only(self, seen: list[Pixels]) -> None:
         """Keep the only block there is, with all that was computed for it, for the next pass."""
         self._only = seen
 
-    def keep(self, cut: Cut, seen: dict[View, Pixels], room: Array) -> None:
+    def keep(self, cut: Cut, seen: list[Pixels], room: Array) -> None:
         """Keep in its place in `room` what the next pass can have in place of a block's logits."""
         if len(seen) > 1:
             return
-        (pixels,) = seen.values()
+        (pixels,) = seen
         kept = pixels.kept()
         if kept is not None:
             self.write(room, cut, kept)

@@ -16,7 +16,7 @@ __all__ = ["Derivative"]
 PerClass: TypeAlias = tuple[Array, Array]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Derivative:
     """d loss / d each of the following; None where the loss does not read it.
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from array_losses.core import plan as plans
 from array_losses.core import threads
-from array_losses.core.block import View
 from array_losses.core.blocks import Cut, Group, grouped
 from array_losses.core.derivative import Derivative
 from array_losses.core.library import Library
@@ -15,7 +14,6 @@ from array_losses.core.namespace import Array, Namespace, compute_dtype, device,
 from array_losses.core.pixels import Mode, Pixels
 from array_losses.core.protocol import (
     AllReduce,
-    Formula,
     Sums,
     Terms,
     divide,
@@ -74,7 +72,6 @@ class Evaluation:
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.can_inspect = can_inspect
-        self.views = [formula.view for _, formula in terms]
         converted = low_precision or conversion(lib, logits.dtype, self.dtype)
         self.groups = grouped(lib, terms, batches, converted, Mode(can_inspect=can_inspect))
         plan = plans.current()
@@ -82,7 +79,12 @@ class Evaluation:
         self.threads = 1 if most == 1 else plan.threads or most
         itemsize = self.xp.finfo(self.dtype).bits // 8
         self.cuts = [group.cuts(plan, itemsize) for group in self.groups]
-        # d loss / d errors of each pixel and class, for losses taken class by class.
+        self.maps = {i for i, (_, formula) in enumerate(terms) if is_map(formula)}
+        # The losses whose classes are taken one by one, from all their pixels. Not where sums by
+        # class and step are wanted: these are large, and made only to be exchanged.
+        strategies = {"sorted"} if all_reduce else {"sorted", "histogram"}
+        self.by_class = {i for i, (_, one) in enumerate(terms) if one.strategy in strategies}
+        # d loss / d errors of each pixel and class, for those.
         self.by_error: dict[int, Array] = {}
         # Which pixels count, for losses that mine hard pixels.
         self.chosen: dict[int, Array] = {}
@@ -102,7 +104,7 @@ class Evaluation:
         gradient = self._new_gradient()
         self.chosen = state.chosen
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            members = [i for i in group.members if self._is_by_class(i)]
+            members = [i for i in group.members if i in self.by_class]
             if members:
                 self._measure(group, cuts, members, gradient)
                 self._sort(group, members)
@@ -144,20 +146,12 @@ class Evaluation:
     def _new_gradient(self) -> Array:
         return self.lib.new_gradient(self.logits, self.threads)
 
-    def _is_by_class(self, i: int) -> bool:
-        """Return whether the classes of a loss are taken one by one, from all their pixels.
-
-        Not where sums by class and step are wanted: these are large, and made only to be exchanged.
-        """
-        strategy = self.terms[i][1].strategy
-        return strategy == "sorted" or (strategy == "histogram" and self.all_reduce is None)
-
     def _value(self, scratch: Array | None) -> tuple[Array, State]:
         sums: dict[int, Sums] = {}
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            by_class = [i for i in group.members if self._is_by_class(i)]
-            others = [i for i in group.members if i not in by_class]
+            by_class = [i for i in group.members if i in self.by_class]
+            others = [i for i in group.members if i not in self.by_class]
             if by_class:
                 self._measure(group, cuts, by_class, scratch)
                 sums |= self._sort(group, by_class)
@@ -202,8 +196,7 @@ class Evaluation:
             def measure(cut: Cut, group: Group = group, every: dict[int, Array] = every) -> None:
                 seen = group.pixels(cut)
                 for i, hardness in every.items():
-                    formula = self.terms[i][1]
-                    piece = formula.hardness(seen[formula.view])
+                    piece = self.terms[i][1].hardness(seen[group.view_of[i]])
                     hardness[cut] = xp.reshape(piece, hardness[cut].shape)
 
             threads.ordered_map(measure, cuts, self.threads)
@@ -211,9 +204,9 @@ class Evaluation:
                 chosen = self.terms[i][1].hardest(self.lib, xp.reshape(hardness, (1, 1, -1)))
                 self.chosen[i] = xp.reshape(chosen, group.shape)
 
-    def _pixels(self, i: int, cut: Cut, seen: dict[View, Pixels]) -> Pixels:
+    def _pixels(self, group: Group, i: int, cut: Cut, seen: list[Pixels]) -> Pixels:
         """Return a block as the loss at a place of the sum sees it."""
-        pixels = seen[self.views[i]]
+        pixels = seen[group.view_of[i]]
         if i not in self.chosen:
             return pixels
         images, _, count = pixels.shape
@@ -233,16 +226,16 @@ class Evaluation:
         """
         room = None
         if scratch is not None and scratch.dtype == self.dtype and len(self.groups) == 1:
-            room = group.view_of(scratch)
+            room = group.classes_second(scratch)
         for i in members:
-            if is_map(self.terms[i][1]):
+            if i in self.maps:
                 maps[i] = self.xp.empty(group.shape, dtype=self.dtype, device=self.device)
 
         def work(cut: Cut) -> list[Sums]:
             seen = group.pixels(cut)
             found = []
             for i in members:
-                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
+                formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
                 if i in maps:
                     piece = formula.pixel_losses(pixels)
                     maps[i][cut] = self.xp.reshape(piece, maps[i][cut].shape)
@@ -269,22 +262,22 @@ class Evaluation:
         add: bool,
     ) -> None:
         """Write, or add, the gradient of each block: the derivatives of all losses, added."""
-        out = group.view_of(gradient)
+        out = group.classes_second(gradient)
         grad_sums = {i: self._grad_sums(i, state, d) for i in group.members}
 
         def work(cut: Cut) -> None:
             seen = group.pixels(cut)
-            by_view: dict[View, Derivative] = {}
+            derivatives: list[Derivative | None] = [None] * len(seen)
             for i in group.members:
-                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
-                mine = tuple(self._of_block(one, cut, formula, pixels) for one in grad_sums[i])
+                formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
+                mine = tuple(self._of_block(i, one, cut, pixels) for one in grad_sums[i])
                 if i in self.by_error:
                     by_error = group.read(self.by_error[i], cut) * mine[0][:, :, None]
                     derivative = formula.error_derivative(pixels, by_error)
                 else:
                     derivative = formula.derivative(pixels, mine)
-                _add(by_view, self.views[i], derivative)
-            group.write(out, cut, _backward(seen, by_view), add=add)
+                _add(derivatives, group.view_of[i], derivative)
+            group.write(out, cut, _backward(seen, derivatives), add=add)
 
         threads.ordered_map(work, cuts, self.threads)
 
@@ -293,7 +286,7 @@ class Evaluation:
     ) -> dict[int, Sums]:
         """Return the sums and write the gradient, with divisors that the targets alone tell."""
         xp = self.xp
-        out = group.view_of(gradient)
+        out = group.classes_second(gradient)
         divisors = self._divisors(group, cuts)
         grad_sums = {}
         for i in group.members:
@@ -304,13 +297,14 @@ class Evaluation:
 
         def work(cut: Cut) -> list[Sums]:
             seen = group.pixels(cut)
-            by_view: dict[View, Derivative] = {}
+            derivatives: list[Derivative | None] = [None] * len(seen)
             found = []
             for i in group.members:
-                formula, pixels = self.terms[i][1], self._pixels(i, cut, seen)
+                formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
                 found.append((xp.sum(formula.pixel_losses(pixels))[None, None],))
-                _add(by_view, self.views[i], formula.derivative(pixels, (grad_sums[i],)))
-            group.write(out, cut, _backward(seen, by_view), add=add)
+                derivative = formula.derivative(pixels, (grad_sums[i],))
+                _add(derivatives, group.view_of[i], derivative)
+            group.write(out, cut, _backward(seen, derivatives), add=add)
             return found
 
         found = threads.ordered_map(work, cuts, self.threads)
@@ -332,9 +326,10 @@ class Evaluation:
             if len(cuts) == 1:
                 group.keep_only(seen)
             found: list[Sums] = [
-                (self.terms[i][1].divisor(self._pixels(i, cut, seen)),) for i in group.members
+                (self.terms[i][1].divisor(self._pixels(group, i, cut, seen)),)
+                for i in group.members
             ]
-            if not self.chosen and not any(pixels.was_read for pixels in seen.values()):
+            if not self.chosen and not any(pixels.was_read for pixels in seen):
                 known[size] = found
             return found
 
@@ -351,14 +346,14 @@ class Evaluation:
         def measure(cut: Cut) -> None:
             seen = group.pixels(cut)
             for i in members:
-                formula = self.terms[i][1]
-                group.write(self.by_error[i], cut, formula.errors(seen[formula.view]))
+                errors = self.terms[i][1].errors(seen[group.view_of[i]])
+                group.write(self.by_error[i], cut, errors)
 
         threads.ordered_map(measure, cuts, self.threads)
 
     def _room_for_errors(self, group: Group, scratch: Array | None) -> Array:
         if scratch is not None and scratch.dtype == self.dtype and not self.by_error:
-            return group.view_of(scratch)
+            return group.classes_second(scratch)
         shape = group.batch.logits.shape
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
 
@@ -368,7 +363,7 @@ class Evaluation:
         sums: dict[int, Sums] = {}
         for i in members:
             formula = self.terms[i][1]
-            pixels, errors = every[formula.view], self.by_error[i]
+            pixels, errors = every[group.view_of[i]], self.by_error[i]
             sums[i] = each_class(
                 self.lib, formula, pixels, errors, wide=self.wide, workers=self.threads
             )
@@ -383,12 +378,11 @@ class Evaluation:
         xp = self.xp
         result: dict[int, Sums] = {}
         for k, i in enumerate(members):
-            formula = self.terms[i][1]
-            if is_map(formula):
+            if i in self.maps:
                 continue
             if len(cuts) == 1:
                 result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
-            elif formula.per_image:
+            elif self.terms[i][1].per_image:
                 result[i] = self._of_images(group, cuts, [pieces[k] for pieces in found])
             else:
                 every = (
@@ -417,7 +411,7 @@ class Evaluation:
         xp = self.xp
         weight, formula = self.terms[i]
         d = self._weight(i) if d is None else weight * xp.astype(d, self.wide)
-        if is_map(formula):
+        if i in self.maps:
             return (xp.astype(d, self.dtype),)
         grad_sums = formula.grad_sums(xp, state.sums[i], self._divide(d, state.divisors[i]))
         return tuple(self._narrowed(one) for one in grad_sums)
@@ -445,22 +439,24 @@ class Evaluation:
             return numerator / divisor
         return divide(self.xp, numerator, divisor)
 
-    def _of_block(self, x: Array, cut: Cut, formula: Formula, pixels: Pixels) -> Array:
+    def _of_block(self, i: int, x: Array, cut: Cut, pixels: Pixels) -> Array:
         """Return the part of d loss / d sums, or d loss / d map, that belongs to a block."""
-        if is_map(formula):
+        if i in self.maps:
             images, _, count = pixels.shape
             return self.xp.reshape(x[cut], (images, 1, count))
-        return x[cut[0], :] if formula.per_image else x
+        return x[cut[0], :] if self.terms[i][1].per_image else x
 
 
-def _add(by_view: dict[View, Derivative], view: View, derivative: Derivative) -> None:
-    by_view[view] = by_view[view] + derivative if view in by_view else derivative
+def _add(derivatives: list[Derivative | None], view: int, more: Derivative) -> None:
+    before = derivatives[view]
+    derivatives[view] = more if before is None else before + more
 
 
-def _backward(seen: dict[View, Pixels], by_view: dict[View, Derivative]) -> Array:
+def _backward(seen: list[Pixels], derivatives: list[Derivative | None]) -> Array:
     """Return d loss / d logits of a block, each activation gone through once."""
     total = None
-    for view, derivative in by_view.items():
-        each = seen[view].backward(derivative)
-        total = each if total is None else total + each
+    for pixels, derivative in zip(seen, derivatives, strict=True):
+        if derivative is not None:
+            each = pixels.backward(derivative)
+            total = each if total is None else total + each
     return total

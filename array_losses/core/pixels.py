@@ -365,24 +365,22 @@ class Pixels:
 
     def backward(self, d: Derivative) -> Array:
         """Return d loss / d logits: one way through the activation, whatever the losses are."""
-        parts = [] if d.logits is None else [d.logits]
-        by_p_t = any(form is not None for form in (d.by_class, d.log_p_t, d.error))
-        dense = Derivative(
-            p=None if by_p_t else d.p, log_p=d.log_p, log_one_minus_p=d.log_one_minus_p
-        )
-        if by_p_t:
-            parts.append(self.p_t.backward(d, self.weights))
-        if any(form is not None for form in (dense.p, dense.log_p, dense.log_one_minus_p)):
-            parts.append(self.every.backward(dense))
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        grad_logits, dense = d.logits, d
+        if not (d.by_class is None and d.log_p_t is None and d.error is None):
+            grad_logits = _sum(grad_logits, self.p_t.backward(d, self.weights))
+            dense = Derivative(log_p=d.log_p, log_one_minus_p=d.log_one_minus_p)
+        if not (dense.p is None and dense.log_p is None and dense.log_one_minus_p is None):
+            grad_logits = _sum(grad_logits, self.every.backward(dense))
+        return grad_logits
 
 
 def count_dtype(xp: Namespace, counts: Array) -> DType:
     """Return the dtype to sum counts of pixels in: float32 would stop counting bools at 2**24."""
     return index_dtype(xp, device(counts)) if is_bool(xp, counts.dtype) else counts.dtype
+
+
+def _sum(x: Array | None, y: Array) -> Array:
+    return y if x is None else x + y
 
 
 def _sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:
