@@ -148,10 +148,19 @@ class Softmax(EveryClass):
         if d.p is not None:
             grad_logits = _through_softmax(self.lib, self.p, d.p, can_inspect=self._can_inspect)
         if d.log_p is not None:
-            total = self.lib.over_classes(d.log_p)
-            of_log = self.one_minus_p * d.log_p - self.p * (total - d.log_p)
+            of_log = self.one_minus_p * d.log_p - self.p * self._sum_of_others(d.log_p)
             grad_logits = of_log if grad_logits is None else grad_logits + of_log
         return grad_logits
+
+    def _sum_of_others(self, x: Array) -> Array:
+        """Return for each class the sum of all other classes' entries.
+
+        Not by a difference that cancels where the likeliest class has most of the sum.
+        """
+        lib = self.lib
+        at_top = lib.xp.floor(self._exp) * x
+        rest = x - at_top
+        return (lib.over_classes(rest) - rest) + (lib.over_classes(at_top) - at_top)
 
 
 class ElementWise(EveryClass):
@@ -546,7 +555,8 @@ class LabelledSoftmax(HardTarget):
         label = others = None
         if d.by_class is not None:
             present, absent = d.by_class
-            label, others = times(weights, self._labels.of_class(present)), times(weights, absent)
+            label = times(weights, self._labels.of_class(present))
+            others = absent + 0.0 if weights is None else weights * absent  # to be changed
         for dense, sign in ((d.p, 1.0), (d.error, -1.0)):
             if dense is not None:
                 here = sign * self._labels.pick(dense)
