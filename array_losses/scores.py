@@ -19,7 +19,7 @@ from array_losses.core.namespace import (
     is_real_floating,
     namespace_of,
 )
-from array_losses.core.protocol import Fraction, Sums, divide, prepare
+from array_losses.core.protocol import Call, Fraction, Sums, divide, prepare
 from array_losses.frameworks import alike, as_numpy, library_of, of_namespace, plainly
 from array_losses.losses.base import Reduction
 from array_losses.losses.class_mean import ClassLoss, ClassPool
@@ -316,7 +316,7 @@ def _score_of_labels(
     zero = here.zeros((), dtype=here.float64, device=device(predicted))
     only_a_shape = here.broadcast_to(zero, (images, count, *space))
     lib, terms = library_of(predicted), ((1.0, score),)
-    (batch,) = prepare(lib, terms, only_a_shape, labels, weights, None)  # type: ignore[arg-type]
+    (batch,) = prepare(lib, Call(terms, only_a_shape, labels, weights))  # type: ignore[arg-type]
     sums = confusion(lib, batch, predicted, score.view, per_image=score.per_image)
     value, _ = score.value_of(here, sums)
     return xp.asarray(value, dtype=dtype, device=device(prediction))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from array_losses.core.engine import Evaluation
+from array_losses.core.protocol import Call
 from array_losses.frameworks import library_of
 
 
 def on_a_device(terms, logits, target, pixel_weights=None):
     """Return the evaluation of arrays whose values are not inspected, as on a GPU."""
     lib = library_of(logits)
-    return Evaluation(lib, terms, logits, target, pixel_weights, can_inspect=False)
+    return Evaluation(lib, Call(terms, logits, target, pixel_weights), can_inspect=False)
 
 
 class MissingBackendError(RuntimeError):

@@ -13,9 +13,8 @@ from array_losses.core.low_precision import Conversion, conversion
 from array_losses.core.namespace import Array, Namespace, compute_dtype, device, wide_dtype
 from array_losses.core.pixels import Mode, Pixels
 from array_losses.core.protocol import (
-    AllReduce,
+    Call,
     Sums,
-    Terms,
     divide,
     finish,
     is_map,
@@ -53,21 +52,17 @@ class Evaluation:
     def __init__(
         self,
         lib: Library,
-        terms: Terms,
-        logits: Array,
-        target: Array,
-        pixel_weights: Array | None = None,
-        all_reduce: AllReduce | None = None,
+        call: Call,
         *,
         can_inspect: bool,
         low_precision: Conversion | None = None,
     ) -> None:
-        batches = prepare(lib, terms, logits, target, pixel_weights, all_reduce)
+        batches = prepare(lib, call)
         self.lib = lib
         self.xp: Namespace = lib.xp
-        self.terms = terms
-        self.logits = logits
-        self.all_reduce = all_reduce
+        self.terms = terms = call.terms
+        self.logits = logits = call.logits
+        self.all_reduce = all_reduce = call.all_reduce
         self.dtype = compute_dtype(self.xp, logits.dtype)
         self.device = device(logits)
         self.wide = wide_dtype(self.xp, self.dtype, self.device)

@@ -16,6 +16,7 @@ from array_losses.core.threads import Map
 
 __all__ = [
     "AllReduce",
+    "Call",
     "Formula",
     "Fraction",
     "LossByClass",
@@ -124,6 +125,21 @@ class Formula(Protocol):
 Terms: TypeAlias = tuple[tuple[float, Formula], ...]
 
 
+class Call(NamedTuple):
+    """A sum of losses and the arrays of a call."""
+
+    terms: Terms
+    logits: Array
+    target: Array
+    pixel_weights: Array | None = None
+    all_reduce: AllReduce | None = None
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array | None]:
+        """Logits, target and pixel weights."""
+        return self.logits, self.target, self.pixel_weights
+
+
 def is_map(formula: Formula) -> bool:
     """Return whether the value is a map over pixels; then it comes from `pixel_losses` alone."""
     return formula.strategy == "pixel" and formula.reduction == "none"
@@ -196,15 +212,9 @@ def _present(fraction: Fraction) -> Sums:
     return tuple(part for part in fraction if part is not None)
 
 
-def prepare(
-    lib: Library,
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> list[arguments.Batch]:
+def prepare(lib: Library, call: Call) -> list[arguments.Batch]:
     """Return the checked arrays as each loss sees them."""
+    terms, all_reduce = call.terms, call.all_reduce
     if not (all_reduce is None or callable(all_reduce)):
         msg = f"`all_reduce` must be callable or None, got {all_reduce!r}."
         raise TypeError(msg)
@@ -214,7 +224,7 @@ def prepare(
     for _, formula in terms:
         axis = formula.class_axis
         if axis not in batches:
-            batch = arguments.check(lib, logits, target, pixel_weights, class_axis=axis)
+            batch = arguments.check(lib, *call.arrays, class_axis=axis)
             batches[axis] = batch.without_logits() if unread else batch
         batch = batches[axis]
         formula.check_classes(batch.logits.shape[1], soft=batch.soft)

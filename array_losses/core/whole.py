@@ -16,7 +16,7 @@ from array_losses.core.library import Library
 from array_losses.core.namespace import Array, compute_dtype, device, number_of
 from array_losses.core.pixels import Mode, Pixels
 from array_losses.core.protocol import (
-    AllReduce,
+    Call,
     Formula,
     Sums,
     Terms,
@@ -44,26 +44,16 @@ class WholeEvaluation:
     each_value : the values of the losses without their weights
     """
 
-    def __init__(
-        self,
-        lib: Library,
-        terms: Terms,
-        logits: Array,
-        target: Array,
-        pixel_weights: Array | None,
-        all_reduce: AllReduce | None = None,
-        *,
-        autodiff: bool,
-    ) -> None:
-        self.terms = terms
+    def __init__(self, lib: Library, call: Call, *, autodiff: bool) -> None:
+        self.terms = terms = call.terms
         self.lib, self.xp = lib, lib.xp
-        self.batches = prepare(lib, terms, logits, target, pixel_weights, all_reduce)
-        self._dtype = compute_dtype(self.xp, logits.dtype)
+        self.batches = prepare(lib, call)
+        self._dtype = compute_dtype(self.xp, call.logits.dtype)
         self.pixels = self._as_seen(Mode(traced=True, autodiff=autodiff))
         formulas = [formula for _, formula in terms]
         summed = [i for i, formula in enumerate(formulas) if not is_map(formula)]
         found = [formulas[i].sums_of(self.pixels[i]) for i in summed]
-        sums, fractions = finish(self.xp, [formulas[i] for i in summed], found, all_reduce)
+        sums, fractions = finish(self.xp, [formulas[i] for i in summed], found, call.all_reduce)
         self._sums = dict(zip(summed, sums, strict=True))
         self._fractions = dict(zip(summed, fractions, strict=True))
         # Sums may be wider than what they are the sums of.
@@ -135,14 +125,15 @@ class WholeEvaluation:
         return xp.permute_dims(gradient, tuple(axes))
 
 
-def has_closed_form(terms: Terms, logits: Array, target: Array) -> bool:
+def has_closed_form(call: Call) -> bool:
     """Return whether `gradient` serves: softmax and labels, one number, all of it sums over pixels.
 
     The arrays need not have been checked.
     """
-    if target.ndim != logits.ndim - 1 or 0 in logits.shape:
+    logits = call.logits
+    if call.all_reduce is not None or call.target.ndim != logits.ndim - 1 or 0 in logits.shape:
         return False
-    for _, formula in terms:
+    for _, formula in call.terms:
         axis = formula.class_axis
         if formula.strategy not in {"pixel", "sums"} or formula.mines:
             return False
@@ -150,7 +141,7 @@ def has_closed_form(terms: Terms, logits: Array, target: Array) -> bool:
             return False
         if not -logits.ndim <= axis < logits.ndim or logits.shape[axis] < 2:
             return False
-    return any(weight != 0.0 for weight, _ in terms)
+    return any(weight != 0.0 for weight, _ in call.terms)
 
 
 def whole(lib: Library, batch: Batch) -> Block:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
-from array_losses.core.engine import Evaluation
 from array_losses.core.namespace import (
     Array,
     Namespace,
@@ -18,7 +18,8 @@ from array_losses.core.namespace import (
     is_torch_namespace,
     namespace_of,
 )
-from array_losses.core.protocol import AllReduce, Terms
+from array_losses.core.protocol import Call
+from array_losses.frameworks import eager
 from array_losses.frameworks.libraries import library_of, of_namespace
 
 __all__ = [
@@ -86,88 +87,42 @@ def can_inspect(x: Array) -> bool:
     return not (is_jax_namespace(xp) or is_cupy_namespace(xp))
 
 
-def value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> Array:
+def value(call: Call) -> Array:
     """Return the loss, differentiable where the framework can."""
-    logits, target, pixel_weights = alike(logits, target, pixel_weights)
-    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
-    if is_torch_namespace(xp):
-        from array_losses.frameworks import torch_autograd
-
-        return torch_autograd.value(terms, logits, target, pixel_weights, all_reduce)
-    if is_jax_namespace(xp):
-        from array_losses.frameworks import jax_transforms
-
-        return jax_transforms.value(terms, logits, target, pixel_weights, all_reduce)
-    return _eager(xp, terms, logits, target, pixel_weights, all_reduce).value()[0]
+    call, xp = _seen(call)
+    return _entry(xp).value(call)
 
 
-def value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
+def value_and_grad(call: Call) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits."""
-    logits, target, pixel_weights = alike(logits, target, pixel_weights)
-    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
-    if is_torch_namespace(xp):
-        from array_losses.frameworks import torch_autograd
-
-        return torch_autograd.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
-    if is_jax_namespace(xp):
-        from array_losses.frameworks import jax_transforms
-
-        return jax_transforms.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
-    return _eager(xp, terms, logits, target, pixel_weights, all_reduce).value_and_gradient()
+    call, xp = _seen(call)
+    return _entry(xp).value_and_grad(call)
 
 
-def value_and_terms(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, tuple[Array, ...]]:
+def value_and_terms(call: Call) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss, and the values of the losses in it without their weights."""
-    logits, target, pixel_weights = alike(logits, target, pixel_weights)
-    xp = namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+    call, xp = _seen(call)
+    return _entry(xp).value_and_terms(call)
+
+
+def _seen(call: Call) -> tuple[Call, Namespace]:
+    """Return a call with arrays of one library, and their namespace."""
+    logits, target, pixel_weights = alike(*call.arrays)
+    call = Call(call.terms, logits, target, pixel_weights, call.all_reduce)
+    return call, namespace_of(logits=logits, target=target, pixel_weights=pixel_weights)
+
+
+def _entry(xp: Namespace) -> ModuleType:
+    """Return the module by which calls enter."""
     if is_torch_namespace(xp):
         from array_losses.frameworks import torch_autograd
 
-        return torch_autograd.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
+        return torch_autograd
     if is_jax_namespace(xp):
         from array_losses.frameworks import jax_transforms
 
-        return jax_transforms.value_and_terms(terms, logits, target, pixel_weights, all_reduce)
-    evaluation = _eager(xp, terms, logits, target, pixel_weights, all_reduce)
-    return evaluation.value()[0], evaluation.each_value
-
-
-def _eager(
-    xp: Namespace,
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> Evaluation:
-    """Return the evaluation of eager arrays that nothing follows."""
-    return Evaluation(
-        of_namespace(xp),
-        terms,
-        logits,
-        target,
-        pixel_weights,
-        all_reduce,
-        can_inspect=not is_cupy_namespace(xp),
-    )
+        return jax_transforms
+    return eager
 
 
 def as_numpy(*arrays: Array | None) -> tuple[Array, ...] | None:

@@ -17,7 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 from array_losses.core.arguments import Batch
 from array_losses.core.block import View
 from array_losses.core.namespace import Array, namespace_of
-from array_losses.core.protocol import AllReduce, Terms, prepare
+from array_losses.core.protocol import Call, Terms, prepare
 from array_losses.core.whole import WholeEvaluation, check_values, has_closed_form
 from array_losses.frameworks.jax import Jax, is_known, is_traced
 from array_losses.frameworks.libraries import library_of
@@ -29,76 +29,50 @@ _explicit = partial(WholeEvaluation, _JAX, autodiff=False)
 _followed = partial(WholeEvaluation, _JAX, autodiff=True)
 
 
-def value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> Array:
+def value(call: Call) -> Array:
     """Return the loss."""
-    _inspect(terms, logits, target, pixel_weights)
-    if all_reduce is not None or is_traced(logits, target, pixel_weights):
-        return _loss(terms, logits, target, pixel_weights, all_reduce)
-    return _value(terms, logits, target, pixel_weights)
+    _inspect(call)
+    if _is_followed(call):
+        return _loss(*call)
+    return _value(call.terms, *call.arrays)
 
 
-def value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
+def value_and_grad(call: Call) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits."""
-    _inspect(terms, logits, target, pixel_weights)
-    if all_reduce is not None or is_traced(logits, target, pixel_weights):
-        both = jax.value_and_grad(_loss, argnums=1)
-        return both(terms, logits, target, pixel_weights, all_reduce)
-    return _value_and_grad(terms, logits, target, pixel_weights)
+    _inspect(call)
+    if _is_followed(call):
+        return jax.value_and_grad(_loss, argnums=1)(*call)
+    return _value_and_grad(call.terms, *call.arrays)
 
 
-def value_and_terms(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, tuple[Array, ...]]:
+def value_and_terms(call: Call) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss, and the values of the losses in it without their weights."""
-    _inspect(terms, logits, target, pixel_weights)
-    if all_reduce is not None or is_traced(logits, target, pixel_weights):
-        return _loss_and_terms(terms, logits, target, pixel_weights, all_reduce)
-    return _value_and_terms(terms, logits, target, pixel_weights)
+    _inspect(call)
+    if _is_followed(call):
+        return _loss_and_terms(*call)
+    return _value_and_terms(call.terms, *call.arrays)
 
 
-def _loss(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None = None,
-) -> Array:
+def _is_followed(call: Call) -> bool:
+    """Return whether it is not to be jitted: JAX follows it already, or it may not be pure."""
+    return call.all_reduce is not None or is_traced(*call.arrays)
+
+
+def _loss(terms: Terms, *arguments: Any) -> Array:
     """Return the loss, for JAX to differentiate."""
-    if all_reduce is None and has_closed_form(terms, logits, target):
-        return _closed(terms, logits, target, pixel_weights)
-    return _followed(terms, logits, target, pixel_weights, all_reduce).value
+    call = Call(terms, *arguments)
+    return _closed(terms, *call.arrays) if has_closed_form(call) else _followed(call).value
 
 
-def _loss_and_terms(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None = None,
-) -> tuple[Array, tuple[Array, ...]]:
+def _loss_and_terms(terms: Terms, *arguments: Any) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss, for JAX to differentiate, and the values of the losses in it."""
-    if all_reduce is None and has_closed_form(terms, logits, target):
-        loss = _closed(terms, logits, target, pixel_weights)
+    call = Call(terms, *arguments)
+    if has_closed_form(call):
+        loss = _closed(terms, *call.arrays)
         # The same operations once more: XLA makes one of two.
-        fixed = jax.lax.stop_gradient((logits, target, pixel_weights))
-        return loss, tuple(_explicit(terms, *fixed).each_value)
-    found = _followed(terms, logits, target, pixel_weights, all_reduce)
+        fixed = Call(terms, *jax.lax.stop_gradient(call.arrays))
+        return loss, tuple(_explicit(fixed).each_value)
+    found = _followed(call)
     return found.value, tuple(jax.lax.stop_gradient(found.each_value))
 
 
@@ -110,7 +84,7 @@ _value_and_grad = partial(jax.jit, static_argnums=0)(jax.value_and_grad(_loss, a
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _closed(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> Array:
     """Return the loss, whose derivative is the gradient times that of the logits."""
-    return _explicit(terms, logits, target, pixel_weights).value
+    return _explicit(Call(terms, logits, target, pixel_weights)).value
 
 
 def _closed_jvp(terms: Terms, primals: Any, tangents: Any) -> tuple[Array, Array]:
@@ -128,7 +102,7 @@ def _value_and_gradient(
     terms: Terms, logits: Array, target: Array, pixel_weights: Array | None
 ) -> tuple[Array, Array]:
     """Return both in closed form; what is differentiated further is the plain formula."""
-    found = _explicit(terms, logits, target, pixel_weights)
+    found = _explicit(Call(terms, logits, target, pixel_weights))
     return found.value, found.gradient()
 
 
@@ -144,7 +118,7 @@ _value_and_gradient.defjvp(_value_and_gradient_jvp, symbolic_zeros=True)
 
 
 def _plain(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> Array:
-    return _followed(terms, logits, target, pixel_weights).value
+    return _followed(Call(terms, logits, target, pixel_weights)).value
 
 
 def _follow(function: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -162,15 +136,16 @@ def _follow(function: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
     return jax.jvp(of_moved, given, along)
 
 
-def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
+def _inspect(call: Call) -> None:
     """Raise a ValueError for bad values, as for NumPy arrays, in what is in CPU memory.
 
     That may be some of the arrays only: `jax.grad` follows the logits alone. What weights, or
     ignored labels, that are traced may hide stays as it is, and becomes NaN.
     """
-    if not is_known(pixel_weights) or not any(map(is_known, (logits, target))):
+    terms, target = call.terms, call.target
+    if not is_known(call.pixel_weights) or not any(map(is_known, (call.logits, target))):
         return
-    batches = prepare(_JAX, terms, logits, target, pixel_weights, None)
+    batches = prepare(_JAX, Call(terms, *call.arrays))
     known = is_known(target)
     pairs = [
         (term, _near(batch, term[1].view))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from array_losses.core.engine import Evaluation, State
 from array_losses.core.low_precision import Conversion
 from array_losses.core.namespace import Array
-from array_losses.core.protocol import AllReduce, Terms, prepare
+from array_losses.core.protocol import AllReduce, Call, Terms, prepare
 from array_losses.core.whole import WholeEvaluation, check_values
 from array_losses.frameworks.libraries import library_of
 from array_losses.frameworks.torch import (
@@ -26,94 +27,65 @@ __all__ = ["value", "value_and_grad", "value_and_terms"]
 _WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
-def value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> Array:
+def value(call: Call) -> Array:
     """Return the loss, in the autograd graph of the logits."""
-    return plainly(partial(_value, terms), logits, target, pixel_weights, all_reduce)
+    return _plainly(_value, call)
 
 
-def value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
+def value_and_grad(call: Call) -> tuple[Array, Array]:
     """Return the loss and its gradient with respect to the logits, outside the autograd graph."""
-    return plainly(partial(_value_and_grad, terms), logits, target, pixel_weights, all_reduce)
+    return _plainly(_value_and_grad, call)
 
 
-def _value(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-    each: list[Array] | None = None,
-) -> Array:
-    """Return the loss; the values of the losses in it go into `each`, if it is given: detached."""
-    if is_transformed(logits, target, pixel_weights):
-        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
-    if wants_more(target, pixel_weights):
-        _inspect(terms, logits, target, pixel_weights)
-        return _formula(terms, logits, target, pixel_weights, all_reduce, each)
-    if not (torch.is_grad_enabled() and logits.requires_grad):
-        return _Eager(terms, logits, target, pixel_weights, all_reduce).value(each)[0]
-    return _Loss.apply(logits, target, pixel_weights, terms, all_reduce, each)
-
-
-def _value_and_grad(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, Array]:
-    if is_transformed(logits, target, pixel_weights):
-
-        def of_logits(z: Array) -> Array:
-            return _formula(terms, z, target, pixel_weights, all_reduce)
-
-        grad, loss = torch.func.grad_and_value(of_logits)(logits)
-        return loss, grad
-    with torch.no_grad():
-        inputs = [x if x is None else x.detach() for x in (logits, target, pixel_weights)]
-        evaluation = _Eager(terms, inputs[0], inputs[1], inputs[2], all_reduce)
-        return evaluation.value_and_gradient()
-
-
-def value_and_terms(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-) -> tuple[Array, tuple[Array, ...]]:
+def value_and_terms(call: Call) -> tuple[Array, tuple[Array, ...]]:
     """Return the loss in the graph of the logits, and the values of the losses in it, detached."""
 
-    def flat(z: Array, t: Array, w: Array | None, exchange: AllReduce | None) -> tuple[Array, ...]:
+    def flat(call: Call) -> tuple[Array, ...]:
         each: list[Array] = []
-        return _value(terms, z, t, w, exchange, each), *each
+        return _value(call, each), *each
 
-    loss, *each = plainly(flat, logits, target, pixel_weights, all_reduce)
+    loss, *each = _plainly(flat, call)
     return loss, tuple(each)
 
 
-def _formula(
-    terms: Terms,
-    logits: Array,
-    target: Array,
-    pixel_weights: Array | None,
-    all_reduce: AllReduce | None,
-    each: list[Array] | None = None,
-) -> Array:
-    target, lib = _signed(terms, target), library_of(logits)
-    whole = WholeEvaluation(lib, terms, logits, target, pixel_weights, all_reduce, autodiff=True)
+def _plainly(function: Callable[[Call], Any], call: Call) -> Any:
+    """Call a function with plain tensors in place of those that only carry metadata."""
+
+    def of_arrays(*arguments: Any) -> Any:
+        return function(Call(call.terms, *arguments))
+
+    return plainly(of_arrays, *call[1:])
+
+
+def _value(call: Call, each: list[Array] | None = None) -> Array:
+    """Return the loss; the values of the losses in it go into `each`, if it is given: detached."""
+    if is_transformed(*call.arrays):
+        return _formula(call, each)
+    if wants_more(call.target, call.pixel_weights):
+        _inspect(call)
+        return _formula(call, each)
+    if not (torch.is_grad_enabled() and call.logits.requires_grad):
+        return _Eager(call).value(each)[0]
+    return _Loss.apply(*call.arrays, call.terms, call.all_reduce, each)
+
+
+def _value_and_grad(call: Call) -> tuple[Array, Array]:
+    if is_transformed(*call.arrays):
+
+        def of_logits(z: Array) -> Array:
+            return _formula(call._replace(logits=z))
+
+        grad, loss = torch.func.grad_and_value(of_logits)(call.logits)
+        return loss, grad
+    with torch.no_grad():
+        z, t, w = (x if x is None else x.detach() for x in call.arrays)
+        return _Eager(Call(call.terms, z, t, w, call.all_reduce)).value_and_gradient()
+
+
+def _formula(call: Call, each: list[Array] | None = None) -> Array:
+    target = _signed(call.terms, call.target)
+    call = Call(call.terms, call.logits, target, call.pixel_weights, call.all_reduce)
+    whole = WholeEvaluation(library_of(call.logits), call, autodiff=True)
     if each is not None:
         each += [one.detach() for one in whole.each_value]
     return whole.value
@@ -129,13 +101,12 @@ def _signed(terms: Terms, target: Array) -> Array:
     return torch.where(signed < 0, no_class, signed)
 
 
-def _inspect(terms: Terms, logits: Array, target: Array, pixel_weights: Array | None) -> None:
+def _inspect(call: Call) -> None:
     """Raise a ValueError for bad values in CPU memory, which the formula would make NaN."""
-    given = (logits, target, pixel_weights)
-    if all(x is None or x.is_cpu for x in given):
-        near = [x if x is None else memory_as_numpy(x) for x in given]
+    if all(x is None or x.is_cpu for x in call.arrays):
+        near = [x if x is None else memory_as_numpy(x) for x in call.arrays]
         lib = library_of(near[0])
-        check_values(lib, terms, prepare(lib, terms, near[0], near[1], near[2], None))
+        check_values(lib, call.terms, prepare(lib, Call(call.terms, *near)))
 
 
 class _Loss(torch.autograd.Function):
@@ -151,7 +122,7 @@ class _Loss(torch.autograd.Function):
         all_reduce: AllReduce | None,
         each: list[Array] | None,
     ) -> Array:
-        evaluation = _Eager(terms, logits, target, pixel_weights, all_reduce)
+        evaluation = _Eager(Call(terms, logits, target, pixel_weights, all_reduce))
         ctx.gradient = ctx.state = None
         if evaluation.better_at_once:
             loss, ctx.gradient = evaluation.value_and_gradient(each)
@@ -164,35 +135,33 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
         logits, target, pixel_weights = ctx.saved_tensors
+        call = Call(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
         if is_transformed(d) or torch._C._functorch.is_legacy_batchedtensor(d):
             # Many cotangents at once: torch.autograd.functional.jacobian(vectorize=True).
             with torch.enable_grad():
                 z = logits.detach().requires_grad_()
-                loss = _formula(ctx.terms, z, target, pixel_weights, ctx.all_reduce)
+                loss = _formula(call._replace(logits=z))
             (gradient,) = torch.autograd.grad(loss, z, d)
         elif torch.is_grad_enabled():
-            loss = _formula(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+            loss = _formula(call)
             (gradient,) = torch.autograd.grad(loss, logits, d, create_graph=True)
             # A gradient that the logits do not move (the hinge's) is in their graph all the same.
             gradient = torch.where(torch.zeros_like(logits, dtype=torch.bool), logits, gradient)
         elif ctx.state is not None:
-            evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
-            gradient = evaluation.gradient(ctx.state, d)
+            gradient = _Eager(call).gradient(ctx.state, d)
         else:
-            gradient = _made_at_once(ctx, d, logits, target, pixel_weights)
+            gradient = _made_at_once(ctx, d, call)
         return gradient, None, None, None, None, None
 
 
-def _made_at_once(
-    ctx: Any, d: Array, logits: Array, target: Array, pixel_weights: Array | None
-) -> Array:
+def _made_at_once(ctx: Any, d: Array, call: Call) -> Array:
     """Return `d` times the gradient that came with the value."""
     # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
     gradient, ctx.gradient = ctx.gradient, None
     as_it_is = d.is_cpu and d.item() == 1.0
-    scaled_half = logits.dtype == torch.float16 and not as_it_is
+    scaled_half = call.logits.dtype == torch.float16 and not as_it_is
     if gradient is None or scaled_half:
-        evaluation = _Eager(ctx.terms, logits, target, pixel_weights, ctx.all_reduce)
+        evaluation = _Eager(call)
         if scaled_half:  # A loss scale is there to come before rounding.
             return evaluation.gradient(evaluation.value()[1], d)
         # A second backward pass: the same way, for the same bits.
@@ -208,14 +177,8 @@ class _Eager:
     mean: it widens and narrows each block.
     """
 
-    def __init__(
-        self,
-        terms: Terms,
-        logits: Array,
-        target: Array,
-        pixel_weights: Array | None,
-        all_reduce: AllReduce | None,
-    ) -> None:
+    def __init__(self, call: Call) -> None:
+        terms, logits, target, pixel_weights, all_reduce = call
         on_cpu = logits.is_cpu and target.is_cpu
         on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
         self.shared = on_cpu and logits.dtype in (*_NUMPY_FLOATS, *_HALVES)
@@ -234,11 +197,7 @@ class _Eager:
             target = _signed(terms, target)
         self.engine = Evaluation(
             library_of(logits),
-            terms,
-            logits,
-            target,
-            pixel_weights,
-            all_reduce,
+            Call(terms, logits, target, pixel_weights, all_reduce),
             can_inspect=on_cpu,
             low_precision=low_precision,
         )

@@ -14,7 +14,7 @@ from array_losses.core.block import View
 from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, ArrayT, Namespace, is_array_api_obj
 from array_losses.core.pixels import Pixels
-from array_losses.core.protocol import Fraction, Strategy, Sums, Terms
+from array_losses.core.protocol import Call, Fraction, Strategy, Sums, Terms
 from array_losses.losses.loss_object import LossObject
 
 __all__ = ["Activation", "Criterion", "Loss", "PerClass", "Reduction", "WeightedSum"]
@@ -82,7 +82,8 @@ class Criterion(LossObject):
             target or given probability far from [0, 1] (arrays in CPU memory; on a GPU, and where
             arrays are traced, the loss is NaN then).
         """
-        return frameworks.value(self.terms(), logits, target, pixel_weights, all_reduce)
+        call = Call(self.terms(), logits, target, pixel_weights, all_reduce)
+        return frameworks.value(call)
 
     @foreign_names.with_answers("`value_and_grad`")
     def value_and_grad(
@@ -118,7 +119,7 @@ class Criterion(LossObject):
         if any(formula.reduction == "none" for _, formula in terms):
             msg = '`reduction` must be "mean" or "sum" for a gradient, got "none".'
             raise ValueError(msg)
-        return frameworks.value_and_grad(terms, logits, target, pixel_weights, all_reduce)
+        return frameworks.value_and_grad(Call(terms, logits, target, pixel_weights, all_reduce))
 
     @foreign_names.with_answers("`value_and_terms`")
     def value_and_terms(
@@ -165,9 +166,8 @@ class Criterion(LossObject):
         CrossEntropyLoss 0.6931
         DiceLoss 0.5333
         """
-        value, found = frameworks.value_and_terms(
-            self.terms(), logits, target, pixel_weights, all_reduce
-        )
+        call = Call(self.terms(), logits, target, pixel_weights, all_reduce)
+        value, found = frameworks.value_and_terms(call)
         return value, self._every_term(found)
 
     def _every_term(self, found: tuple[ArrayT, ...]) -> tuple[ArrayT, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core.protocol import Call
 from array_losses.core.whole import WholeEvaluation, has_closed_form
 from array_losses.frameworks import library_of
 from tests.backends import BACKENDS
@@ -452,14 +453,14 @@ closed_entry = pytest.mark.parametrize("loss", CLOSED.values(), ids=CLOSED)
 
 def plain_formula(loss):
     return lambda z, t, w: (
-        WholeEvaluation(library_of(z), loss.terms(), z, t, w, autodiff=True).value
+        WholeEvaluation(library_of(z), Call(loss.terms(), z, t, w), autodiff=True).value
     )
 
 
 @closed_entry
 def test_jax_has_the_closed_form_of_the_formula(loss, jax):
     z, t, w = jax_arrays(HARD)
-    assert has_closed_form(loss.terms(), z, t)
+    assert has_closed_form(Call(loss.terms(), z, t))
     both = jax.jit(jax.value_and_grad(in_position(loss)))
     for weights in (w, None):
         for found, expected in zip(
