@@ -7,6 +7,7 @@ each library that does some of it better.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from array_losses.core.labels import IndexedLabels, Labels
 from array_losses.core.namespace import Array, DType, Namespace, device, index_dtype
@@ -27,12 +28,14 @@ class Library:
     checks_devices : whether it raises an error itself where devices differ, or has but one
     compares_floats : whether its compilers compare labels faster as floating numbers
     works_in_pieces : whether sorting and counting inspect arrays, in pieces that fit the cache
+    labelled_softmax : a subclass of `probability.LabelledSoftmax` that suits its compiler, or None
     """
 
     writes_by_index = False
     checks_devices = False
     compares_floats = False
     works_in_pieces = False
+    labelled_softmax: Any = None
 
     def __init__(self, xp: Namespace) -> None:
         self.xp = xp

@@ -230,6 +230,8 @@ class Pixels:
         lib, labels, can_inspect = self.lib, self.labels, self.mode.can_inspect
         kept, softmax = self._block.kept, self.view.activation == "softmax"
         if labels is not None and softmax:
+            if lib.labelled_softmax is not None:
+                return lib.labelled_softmax(lib, self.logits, labels)
             if kept is None:
                 return probability.LabelledSoftmax.of_logits(
                     lib, self.logits, labels, can_inspect=can_inspect

@@ -30,7 +30,9 @@ __all__ = [
     "Multilabel",
     "OneHot",
     "Probability",
+    "SoftCounts",
     "Softmax",
+    "once",
     "sigmoid",
     "signs",
     "times",
@@ -534,14 +536,14 @@ class LabelledSoftmax(HardTarget):
         of_label = r * self.one_minus_p
         if others is None:
             return self._labels.join(of_label, self._split[1] * self._over_total(-r))
-        p_t, p = self.p, self._p_others
-        extreme = not self._can_inspect or _is_extreme(self.lib, p_t, self.one_minus_p)
-        grad_logits, start, mean = _less_the_mean(
-            self.lib, p, others, (p_t, label), extreme=extreme
-        )
+        grad_logits, start, mean = self._less_the_mean(others, label)
         grad_logits -= mean + r
-        grad_logits *= p
-        return self._labels.join(of_label + p_t * (label - start - mean), grad_logits)
+        grad_logits *= self._p_others
+        return self._labels.join(of_label + self.p * (label - start - mean), grad_logits)
+
+    def _less_the_mean(self, others: Array, label: Array) -> tuple[Array, Array, Array]:
+        extreme = not self._can_inspect or _is_extreme(self.lib, self.p, self.one_minus_p)
+        return _less_the_mean(self.lib, self._p_others, others, (self.p, label), extreme=extreme)
 
     def _as_one_hot(self, d: Derivative, weights: Array | None) -> Array:
         """Return the same without r, the label among the others: for few classes that is faster."""
