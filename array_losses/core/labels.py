@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "IndexedLabels",
     "Labels",
-    "OneHotLabels",
     "as_integers",
     "check",
     "ignored",
@@ -245,31 +244,3 @@ class IndexedLabels(Labels):
             place += xp.arange(count, dtype=by_image.dtype, device=self._device)[None, :]
             self._place = xp.reshape(place, (-1,))
         return self._place
-
-
-class OneHotLabels(IndexedLabels):
-    """The same of few classes: products with all of them are faster than an index."""
-
-    by_products = True
-
-    def pick(self, x: Array) -> Array:
-        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
-        return self.lib.sum_classes(self.one_hot(x.dtype), x)
-
-    def pick_beside_infinity(self, x: Array) -> Array:
-        """Return the same, also where other entries of a pixel are infinite."""
-        return super().pick(x)
-
-    def split(self, x: Array) -> tuple[Array, Array]:
-        """Return the entries at the labels, and all others with 0 there."""
-        label = self.pick(x)
-        return label, x - self.one_hot(x.dtype) * label
-
-    def join(self, label: Array, others: Array) -> Array:
-        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
-        others += self.one_hot(label.dtype) * label
-        return others
-
-    def of_class(self, numbers: Array) -> Array:
-        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
-        return self.lib.sum_classes(numbers, self.one_hot(numbers.dtype))

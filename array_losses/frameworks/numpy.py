@@ -7,7 +7,7 @@ import math
 import platform
 
 from array_losses.core import memory, sorting, threads
-from array_losses.core.labels import IndexedLabels, Labels, OneHotLabels
+from array_losses.core.labels import IndexedLabels, Labels
 from array_losses.core.library import Library
 from array_losses.core.low_precision import as_float16
 from array_losses.core.namespace import Array, DType, Namespace, device, index_dtype
@@ -53,7 +53,7 @@ class NumPy(Library):
 
     def labels(self, labels: Array, num_classes: int) -> Labels:
         """Return labels that are read and written as eager arrays are best."""
-        form = OneHotLabels if num_classes <= _FEW_CLASSES else _BincountLabels
+        form = _OneHotLabels if num_classes <= _FEW_CLASSES else _BincountLabels
         return form(self, labels, num_classes)
 
     def all_within(self, target: Array, highest: int) -> bool:
@@ -106,6 +106,35 @@ class NumPy(Library):
     def pieces(self, count: int) -> list[slice]:
         """Return slices that cut so many elements into pieces for the cache."""
         return [slice(i, i + _PIECE) for i in range(0, count, _PIECE)] or [slice(None)]
+
+
+class _OneHotLabels(IndexedLabels):
+    """Labels of few classes, read and written by products with all of them."""
+
+    by_products = True
+
+    def pick(self, x: Array) -> Array:
+        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
+        return self.lib.sum_classes(self.one_hot(x.dtype), x)
+
+    def pick_beside_infinity(self, x: Array) -> Array:
+        """Return the same, also where other entries of a pixel are infinite."""
+        return super().pick(x)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries at the labels, and all others with 0 there."""
+        label = self.pick(x)
+        others = self.one_hot(x.dtype) * label
+        return label, self.xp.subtract(x, others, out=others)
+
+    def join(self, label: Array, others: Array) -> Array:
+        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
+        others += self.one_hot(label.dtype) * label
+        return others
+
+    def of_class(self, numbers: Array) -> Array:
+        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
+        return self.lib.sum_classes(numbers, self.one_hot(numbers.dtype))
 
 
 class _BincountLabels(IndexedLabels):
