@@ -28,7 +28,7 @@ class Library:
     checks_devices : whether it raises an error itself where devices differ, or has but one
     compares_floats : whether its compilers compare labels faster as floating numbers
     works_in_pieces : whether sorting and counting inspect arrays, in pieces that fit the cache
-    labelled_softmax : a subclass of `probability.LabelledSoftmax` that suits its compiler, or None
+    labelled_softmax : its compiler's form of `target_probability.LabelledSoftmax`, or None
     """
 
     writes_by_index = False

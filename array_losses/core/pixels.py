@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from array_losses.core import autodiff, probability
+from array_losses.core import autodiff, probability, target_probability
 from array_losses.core.block import Block, View
 from array_losses.core.derivative import Derivative
 from array_losses.core.labels import Labels
@@ -19,8 +19,8 @@ from array_losses.core.namespace import (
     per_class,
     wide_dtype,
 )
-from array_losses.core.probability import HardTarget, SoftCounts
 from array_losses.core.target import Target, check_probabilities, only_probabilities
+from array_losses.core.target_probability import HardTarget, SoftCounts
 
 __all__ = ["Mode", "Pixels", "count_dtype"]
 
@@ -233,18 +233,18 @@ class Pixels:
             if lib.labelled_softmax is not None:
                 return lib.labelled_softmax(lib, self.logits, labels)
             if kept is None:
-                return probability.LabelledSoftmax.of_logits(
+                return target_probability.LabelledSoftmax.of_logits(
                     lib, self.logits, labels, can_inspect=can_inspect
                 )
-            return probability.LabelledSoftmax(
+            return target_probability.LabelledSoftmax(
                 lib, kept(), labels, normalised=True, can_inspect=can_inspect
             )
         if labels is not None:
-            return probability.LabelledGiven(lib, self.logits, labels)
+            return target_probability.LabelledGiven(lib, self.logits, labels)
         if self.multiclass:
-            return probability.OneHot(self.every, self.one_hot)
+            return target_probability.OneHot(self.every, self.one_hot)
         at = self.flipped(self.sign) if kept is None else probability.ModerateSigmoid(lib, kept())
-        return probability.Multilabel(at, self.one_hot, can_inspect=can_inspect)
+        return target_probability.Multilabel(at, self.one_hot, can_inspect=can_inspect)
 
     def _followed_p_t(self) -> Any:
         if self.labels is None:

@@ -12,7 +12,8 @@ from array_losses.core.derivative import Derivative
 from array_losses.core.labels import Labels
 from array_losses.core.library import Library
 from array_losses.core.namespace import Array, DType, Namespace
-from array_losses.core.probability import LabelledSoftmax, SoftCounts, once, times
+from array_losses.core.probability import once, times
+from array_losses.core.target_probability import LabelledSoftmax, SoftCounts
 
 __all__ = ["Jax", "alike", "as_numpy", "is_known", "is_traced"]
 

@@ -155,6 +155,7 @@ EAGER = {
         "labels",
         "low_precision",
         "probability",
+        "target_probability",
     )
 }
 # What a compiler or automatic differentiation follows.
