@@ -26,6 +26,10 @@ def library_of(x: Array) -> Library:
 
 def of_namespace(xp: Namespace) -> Library:
     """Return the library of arrays with this namespace."""
+    if is_torch_namespace(xp):  # Its compiler would compile anew when `_known` changes.
+        from array_losses.frameworks.torch import TORCH
+
+        return TORCH
     found = _known.get(xp.__name__)
     if found is None or found.xp is not xp:
         found = _known[xp.__name__] = _made(xp)
@@ -41,10 +45,6 @@ def _made(xp: Namespace) -> Library:
         from array_losses.frameworks.cupy import CuPy
 
         return CuPy(xp)
-    if is_torch_namespace(xp):
-        from array_losses.frameworks.torch import Torch
-
-        return Torch(xp)
     if is_jax_namespace(xp):
         from array_losses.frameworks.jax import Jax
 

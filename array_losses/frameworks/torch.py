@@ -10,9 +10,10 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function
 
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array, DType
+from array_losses.core.namespace import Array, DType, namespace_of
 
 __all__ = [
+    "TORCH",
     "Torch",
     "as_numpy",
     "can_inspect",
@@ -44,6 +45,9 @@ class Torch(Library):
     def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
         """Return the sums of `x` up to each place of its last axis."""
         return torch.cumsum(x, -1, dtype=dtype)
+
+
+TORCH = Torch(namespace_of(x=torch.empty((), dtype=torch.float32, device="cpu")))
 
 
 def plainly(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
