@@ -96,7 +96,7 @@ def _hint(logits: tuple[int, ...], target: tuple[int, ...], axis: int) -> str:
     """Return what may have been meant by a target of a shape that does not fit."""
     pixels = logits[:axis] + logits[axis + 1 :]
     if target == (*logits[:axis], 1, *logits[axis + 1 :]):
-        return "; labels have no class axis: leave out the one of length 1"
+        return "; labels have no class axis: drop the one of length 1"
     if target == logits[1:] or (pixels[0] == 1 and target == pixels[1:]):
         return "; the batch axis seems to be missing: add it by `[None]`"
     for name, other in (("-1", len(logits) - 1), ("1", 1)):
@@ -111,7 +111,7 @@ def _weights_hint(pixels: tuple[int, ...], weights: tuple[int, ...], axis: int) 
         for one in (axis, *range(1, len(weights))):
             if weights[one] == 1 and weights[:one] + weights[one + 1 :] == pixels:
                 place = "..., 0" if one == len(weights) - 1 else ":, " * one + "0, ..."
-                return f"; leave out the axis of length 1: `pixel_weights[{place}]`"
+                return f"; drop the axis of length 1: `pixel_weights[{place}]`"
         if weights[:axis] + weights[axis + 1 :] == pixels:
             return (
                 "; a weight per pixel counts for all its classes: to leave out one class at a "

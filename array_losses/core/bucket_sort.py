@@ -78,25 +78,25 @@ def in_buckets(
 
 @dataclass(frozen=True)
 class _Walk:
-    """From errors and kinds to slopes, with counts in integers wide enough."""
+    """From errors and kinds to d loss / d errors, with counts in integers wide enough."""
 
     xp: Namespace
     growth: Growth
     counts: DType
 
-    def slopes(self, x: Array, inside: Array, rest: int, before: int) -> tuple[Array, float]:
+    def by_error(self, x: Array, inside: Array, rest: int, before: int) -> tuple[Array, float]:
         """Return d loss / d errors, and the part of the loss."""
         xp = self.xp
         order, inside = in_order(xp, x, inside)
         steps = self.growth(xp, inside.astype(self.counts), rest, before, x.dtype)
-        slopes = xp.empty_like(x)
-        slopes[order] = steps
-        steps = slopes * x
-        return slopes, float(steps.sum())
+        by_error = xp.empty_like(x)
+        by_error[order] = steps
+        steps = by_error * x
+        return by_error, float(steps.sum())
 
 
 class _Piece:
-    """Some pixels in a row, the errors of which become the slopes."""
+    """Some pixels in a row, whose errors become d loss / d errors."""
 
     def __init__(self, xp: Namespace, errors: Array, foreground: Array, background: Array) -> None:
         self.xp = xp
@@ -142,13 +142,13 @@ class _Piece:
         """
         places = self._above(self.errors, lowest)
         if places is None:
-            slopes, loss = walk.slopes(self.errors, self._foreground, self.inside, 0)
-            self.errors[...] = slopes
+            by_error, loss = walk.by_error(self.errors, self._foreground, self.inside, 0)
+            self.errors[...] = by_error
             return loss
         some = (self.errors.take(places), self._foreground.take(places))
-        slopes, loss = walk.slopes(*some, self.inside, 0)
+        by_error, loss = walk.by_error(*some, self.inside, 0)
         self.errors[...] = 0.0
-        self.errors[places] = slopes
+        self.errors[places] = by_error
         return loss
 
     def _above(self, x: Array, lowest: float) -> Array | None:
@@ -195,11 +195,11 @@ class _Piece:
         return found * ~empty  # which would be the entry at its start
 
     def put_back(self) -> None:
-        """Bring the slopes, which have replaced the errors, to their pixels."""
+        """Bring d loss / d errors, in place of the errors, to their pixels."""
         xp, codes = self.xp, self.codes
-        slopes = xp.zeros(self.errors.shape, dtype=self.errors.dtype, device=device(self.errors))
-        slopes[xp.astype(codes >> 1, xp.int64)] = self.errors[: codes.size]
-        self.errors[...] = slopes
+        by_error = xp.zeros(self.errors.shape, dtype=self.errors.dtype, device=device(self.errors))
+        by_error[xp.astype(codes >> 1, xp.int64)] = self.errors[: codes.size]
+        self.errors[...] = by_error
 
 
 def _lowest(pieces: list[_Piece], least: float) -> float:
@@ -285,11 +285,11 @@ class _Bucket:
             return 0.0
         x = xp.concat([piece.errors[part] for piece, part in parts])
         inside = xp.concat([piece.codes[part] for piece, part in parts]) % 2 == 1
-        slopes, loss = walk.slopes(x, inside, self.rest, self.before)
+        by_error, loss = walk.by_error(x, inside, self.rest, self.before)
         start = 0
         for piece, part in parts:
             stop = start + part.stop - part.start
-            piece.errors[part] = slopes[start:stop]
+            piece.errors[part] = by_error[start:stop]
             start = stop
         return loss
 

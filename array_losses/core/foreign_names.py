@@ -25,7 +25,7 @@ _TARGETS = "leave it out: labels, one-hot and soft targets are told apart by dty
 _SCALE = "a factor in front, `a * loss`"
 _ERRORS = "`TverskyLoss` with `fp_weight=` and `fn_weight=`"
 _PLACE = "leave it out: a loss holds no arrays and runs where its arguments are"
-_POSITIONAL = "give both arrays without names, logits first: `(logits, target)`"
+_POSITIONAL = "pass both arrays by position, logits first: `(logits, target)`"
 
 # MONAI, segmentation-models-pytorch, kornia, nnU-Net, Keras, optax, PyTorch, pytorch-toolbelt.
 _OURS = {

@@ -115,8 +115,9 @@ def _refuse_distributed(tensors: dict[str, Array]) -> None:
     for name, x in tensors.items():
         if type(x).__name__ == "DTensor":
             msg = (
-                f"`{name}` must be a tensor of one device, got a DTensor: of all tensors give each "
-                f"device's part, `{name}.to_local()`, and sum over the devices by `all_reduce=`."
+                f"`{name}` must be a tensor of one device, got a DTensor: pass each device's "
+                f"part of every tensor, `{name}.to_local()`, and sum over the devices by "
+                "`all_reduce=`."
             )
             raise TypeError(msg)
 
@@ -252,7 +253,7 @@ def compute_dtype(xp: Namespace, dtype: DType) -> DType:
 
 
 def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
-    """Return the widest floating dtype of device `on`, to add up totals in."""
+    """Return the widest floating dtype of device `on`, to add up sums in."""
     found = xp.__array_namespace_info__().dtypes(device=on, kind="real floating")
     return found.get("float64", dtype)
 
@@ -270,7 +271,7 @@ def default_dtype(xp: Namespace, on: Any) -> DType:
 
 
 def per_class(xp: Namespace, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
-    """Return one number a class as an array that broadcasts over (images, classes, pixels)."""
+    """Return one number per class as an array that broadcasts over (images, classes, pixels)."""
     return xp.asarray(list(values), dtype=dtype, device=on)[None, :, None]
 
 

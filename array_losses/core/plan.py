@@ -13,7 +13,7 @@ __all__ = ["Plan", "blocks", "current", "using"]
 
 # Small enough that the handful of temporaries of a block stay in the cache.
 _CPU_BLOCK_BYTES = 1 << 20
-# With many classes that is few pixels, and what is done once a pixel is over so soon that threads
+# With many classes that is few pixels, and what is done once per pixel is over so soon that threads
 # do little but hand the interpreter lock to each other: then up to twice as much.
 _CPU_ENOUGH_PIXELS = 1 << 15
 _DIGITS = 18  # of a number in a variable: Python refuses to read thousands

@@ -69,9 +69,9 @@ class BoundaryLoss(PixelLoss):
 
     >>> labels, logits = np.asarray([[0, 0, 1, 1]]), np.zeros((1, 2, 4))
     >>> distances = al.signed_distance_map(labels, num_classes=2)
-    >>> regional, slope = al.DiceLoss().value_and_grad(logits, labels)
-    >>> contour, other_slope = al.BoundaryLoss().value_and_grad(logits, distances)
-    >>> value, gradient = regional + 0.1 * contour, slope + 0.1 * other_slope
+    >>> regional, grad = al.DiceLoss().value_and_grad(logits, labels)
+    >>> contour, other_grad = al.BoundaryLoss().value_and_grad(logits, distances)
+    >>> value, gradient = regional + 0.1 * contour, grad + 0.1 * other_grad
     """
 
     normalize: Normalize = "valid_elements"

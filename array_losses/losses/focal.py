@@ -126,7 +126,7 @@ class FocalLoss(SidedLoss):
         return "sums" if self.normalize == "focal" and self.reduction == "mean" else "pixel"
 
     def per_class_options(self) -> tuple[str, ...]:
-        """Return the names of further options that may hold one number a class."""
+        """Return the names of further options that may hold one number per class."""
         return (*super().per_class_options(), "gamma", "alpha")
 
     def check_classes(self, num_classes: int, *, soft: bool) -> None:

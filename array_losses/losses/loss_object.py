@@ -39,7 +39,7 @@ _OF_A_MODULE = frozenset(
 )
 _NO_MODULE = (
     "a loss is not an `nn.Module`. It holds no arrays and runs where its arguments are, so call it "
-    "as it is; where a module is needed, give `array_losses.torch_module(loss)`."
+    "as it is; where a module is needed, pass `array_losses.torch_module(loss)`."
 )
 
 
@@ -72,7 +72,7 @@ class LossObject(metaclass=_KeepsSetattr):
         def __setattr__(self, name: str, value: Any) -> None:
             """Refuse: equal losses stay equal, and compiled code stays right."""
             if name in self._option_names():
-                trainer = "; for a trainer that sets it, give `array_losses.torch_module(loss)`"
+                trainer = "; for a trainer that sets it, pass `array_losses.torch_module(loss)`"
                 msg = (
                     f"`{name}` cannot be set: a loss is frozen. Make another one, "
                     f"`dataclasses.replace(loss, {name}=...)`"
@@ -80,7 +80,7 @@ class LossObject(metaclass=_KeepsSetattr):
                 )
             else:
                 msg = (
-                    f"`{name}` cannot be set: a loss is frozen. Where attributes must be set, give "
+                    f"`{name}` cannot be set: a loss is frozen. Where attributes must be set, pass "
                     "`array_losses.torch_module(loss)`."
                 )
             raise FrozenInstanceError(msg)

@@ -364,7 +364,7 @@ class TverskyLoss(_OverlapLoss):
         return self.fp_weight, self.fn_weight
 
     def per_class_options(self) -> tuple[str, ...]:
-        """Return the names of further options that may hold one number a class."""
+        """Return the names of further options that may hold one number per class."""
         return ("gamma",)
 
     def exponents(self, num_classes: int) -> float | tuple[float, ...]:

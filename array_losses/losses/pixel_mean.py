@@ -170,7 +170,7 @@ class SidedLoss(PixelLoss):
                 raise ValueError(msg)
 
     def per_class_options(self) -> tuple[str, ...]:
-        """Return the names of further options that may hold one number a class."""
+        """Return the names of further options that may hold one number per class."""
         return ("pos_weight",)
 
     def check_classes(self, num_classes: int, *, soft: bool) -> None:

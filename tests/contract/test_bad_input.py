@@ -481,7 +481,7 @@ MISTAKEN_SHAPES = {
         1,
         (2, 3, 5, 4),
         (2, 1, 5, 4),
-        "; labels have no class axis: leave out the one of length 1.",
+        "; labels have no class axis: drop the one of length 1.",
     ),
     "nothing known": (1, (2, 3, 5, 4), (2, 7, 4), "got (2, 7, 4)."),
 }
