@@ -105,13 +105,13 @@ class SoftTerm(Term):
         return self
 
     def derivative(
-        self, factor: Array | float, by_log_p: Array | None, by_p: Array | None
+        self, factor: Array | float, d: Array, by_log_p: Array | float | None, by_p: Array | None
     ) -> Derivative:
-        """Return the `weighted` derivative of a loss of `log_p` and of p_t, two means."""
+        """Return the `weighted` derivative of a loss of `log_p` and p_t, two means, times `d`."""
         total = Derivative()
         if by_log_p is not None:
-            total = total + self.mean_log.chain(self.weighted(factor, by_log_p))
-        return total if by_p is None else total + self.chain(self.weighted(factor, by_p))
+            total = total + self.mean_log.chain(self.weighted(factor, by_log_p * d))
+        return total if by_p is None else total + self.chain(self.weighted(factor, by_p * d))
 
 
 MEANS: dict[str, type[_Mean]] = {

@@ -175,7 +175,7 @@ class LabelledSoftmax(HardTarget):
         return self._labels.join(self.p, self._split[1] * self._inverse)
 
     def backward(self, d: Derivative, weights: Array | None) -> Array:
-        """Return d loss / d logits.
+        """Return d loss / d logits, in place of what it is made of: it can be asked for once.
 
         With D = d loss / d p and r = d loss / d log p_t: p (D - mean of D - r) for each class but
         the label, and p_t (D - mean of D) + r (1 - p_t) for the label.
@@ -186,7 +186,9 @@ class LabelledSoftmax(HardTarget):
         r = 0.0 if d.log_p_t is None else d.log_p_t
         of_label = r * self.one_minus_p
         if others is None:
-            return self._labels.join(of_label, self._split[1] * self._over_total(-r))
+            grad_logits = self._split[1]
+            grad_logits *= self._over_total(-r)
+            return self._labels.join(of_label, grad_logits)
         extreme = not self._can_inspect or is_extreme(self.lib, self.p, self.one_minus_p)
         grad_logits, start, mean = less_the_mean(
             self.lib, self._p_others, others, (self.p, label), extreme=extreme

@@ -67,14 +67,16 @@ class Term:
         return Term(pixels, at, self.share, self.choose, self.chain, factor=factor)
 
     def derivative(
-        self, factor: Array | float, by_log_p: Array | None, by_p: Array | None
+        self, factor: Array | float, d: Array, by_log_p: Array | float | None, by_p: Array | None
     ) -> Derivative:
-        """Return the `weighted` derivative of a loss of log p and p.
+        """Return the `weighted` derivative of a loss of log p and p, times `d`.
 
-        `by_p` is p times d loss / d p, which is the derivative by log p too.
+        `by_p` is p times the loss's derivative by p, which is one by log p too.
         """
-        parts = [part for part in (by_log_p, by_p) if part is not None]
-        return self.chain(self.weighted(factor, sum(parts[1:], parts[0])))
+        by = by_p if by_log_p is None else by_log_p
+        if by_log_p is not None and by_p is not None:
+            by = by_log_p + by_p
+        return self.chain(self.weighted(factor, by * d))
 
     def shared(self, factor: Array | float, x: Array) -> Array:
         """Return `x`, one number or one for each pixel, times a factor and the share."""

@@ -200,8 +200,8 @@ class FocalLoss(SidedLoss):
         if len(grad_sums) == 1:
             return total
         for term in self.terms_of(pixels):
-            by_p = self._factor_derivative(term, self._modulating_factor(term)) * grad_sums[1]
-            total = total + term.derivative(self._counted(term), None, by_p)
+            by_p = self._factor_derivative(term, self._modulating_factor(term))
+            total = total + term.derivative(self._counted(term), grad_sums[1], None, by_p)
         return total
 
     def _counted(self, term: Term) -> Array | float:

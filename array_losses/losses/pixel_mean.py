@@ -142,9 +142,7 @@ class PixelLoss(Loss):
         """Return d loss / d probabilities; `grad_sums` may also hold a map over the pixels."""
         total, d = Derivative(), grad_sums[0]
         for term, factor in self._with_factors(pixels):
-            by_log_p, by_p = self.pixel_derivative(term)
-            by_p = None if by_p is None else by_p * d
-            total = total + term.derivative(factor, by_log_p * d, by_p)
+            total = total + term.derivative(factor, d, *self.pixel_derivative(term))
         return total
 
     def _with_factors(self, pixels: Pixels) -> Iterator[tuple[Term, Array | float]]:
