@@ -245,6 +245,16 @@ class Tversky(_Overlap):
         return self.of(loss, y_true, y_pred, sample_weight)
 
 
+def _smoothed(
+    xp: Namespace, y_true: Array, y_pred: Array, smoothing: float | None, among: int
+) -> Array:
+    """Return the smoothed target; Keras counts the classes on the last axis, not on `axis`."""
+    if not smoothing:
+        return y_true
+    y_true = arrays.as_floating(xp, y_true, y_pred)
+    return y_true * (1.0 - smoothing) + smoothing / number_of(among)
+
+
 @dataclass(frozen=True)
 class _Categorical(_Loss):
     """The multiclass losses: how they take predictions and weights."""
@@ -260,6 +270,8 @@ class _Categorical(_Loss):
     ) -> Call:
         """Return one of our losses of logits, or of the logarithms of probabilities."""
         xp = namespace_of(y_true=target, y_pred=y_pred)
+        smoothing = self.options().get("label_smoothing")
+        target = _smoothed(xp, target, y_pred, smoothing, y_pred.shape[-1])
         axis = self.options()["axis"] % y_pred.ndim
         pixels = tuple([n for i, n in enumerate(y_pred.shape) if i != axis])
         weights, repeats = _weights(xp, sample_weight, pixels, y_pred)
@@ -294,14 +306,6 @@ class _Categorical(_Loss):
         if hidden is None:
             return arrays.as_floating(xp, 1.0, like)
         return arrays.inverse_or_0(xp, xp.mean(arrays.as_floating(xp, ~hidden, like)))
-
-
-def _smoothed(xp: Namespace, y_true: Array, y_pred: Array, smoothing: float, among: int) -> Array:
-    """Return the smoothed target; Keras counts the classes on the last axis, not on `axis`."""
-    if not smoothing:
-        return y_true
-    y_true = arrays.as_floating(xp, y_true, y_pred)
-    return y_true * (1.0 - smoothing) + smoothing / number_of(among)
 
 
 @dataclass(frozen=True)
@@ -344,9 +348,7 @@ class CategoricalCrossentropy(_Categorical):
 
     def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
         """Return our loss and the arrays that it takes."""
-        xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        target = _smoothed(xp, y_true, y_pred, self.label_smoothing, y_pred.shape[-1])
-        return self.of(al.CrossEntropyLoss, target, y_pred, sample_weight)
+        return self.of(al.CrossEntropyLoss, y_true, y_pred, sample_weight)
 
 
 @dataclass(frozen=True)
@@ -399,10 +401,8 @@ class CategoricalFocalCrossentropy(_Categorical):
 
     def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
         """Return our loss and the arrays that it takes."""
-        xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        target = _smoothed(xp, y_true, y_pred, self.label_smoothing, y_pred.shape[-1])
         options = {"alpha": self.alpha, "gamma": self.gamma}
-        return self.of(al.FocalLoss, target, y_pred, sample_weight, **options)
+        return self.of(al.FocalLoss, y_true, y_pred, sample_weight, **options)
 
 
 @dataclass(frozen=True)
@@ -468,8 +468,9 @@ class _Binary(_Loss):
     ) -> Call:
         """Return one of our losses of single elements."""
         xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        y_true = _as_ranked(y_true, y_pred)
         given = self.options()
+        y_true = _smoothed(xp, y_true, y_pred, given["label_smoothing"], 2)
+        y_true = _as_ranked(y_true, y_pred)
         axis, logits = given["axis"] % y_pred.ndim, y_pred
         if not given["from_logits"]:
             logits = xp.clip(y_pred, min=_EPSILON, max=1.0 - _EPSILON)
@@ -534,9 +535,7 @@ class BinaryCrossentropy(_Binary):
 
     def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
         """Return our loss and the arrays that it takes."""
-        xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
-        return self.of(al.CrossEntropyLoss, target, y_pred, sample_weight)
+        return self.of(al.CrossEntropyLoss, y_true, y_pred, sample_weight)
 
 
 @dataclass(frozen=True)
@@ -586,11 +585,9 @@ class BinaryFocalCrossentropy(_Binary):
 
     def translate(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Call:
         """Return our loss and the arrays that it takes."""
-        xp = namespace_of(y_true=y_true, y_pred=y_pred)
-        target = _smoothed(xp, y_true, y_pred, self.label_smoothing, 2)
         return self.of(
             al.FocalLoss,
-            target,
+            y_true,
             y_pred,
             sample_weight,
             gamma=self.gamma,

@@ -27,11 +27,14 @@ __all__ = [
 Axis = int | tuple[int, ...] | None
 
 
-def _namespace(logits: Array, labels: Any) -> Namespace:
-    """Return the namespace of the logits and of labels that are an array."""
+def _of_elements(criterion: Criterion, logits: Array, labels: Any) -> Translation:
+    """Return a binary loss of each element, whose labels may be a number."""
     if is_array_api_obj(labels):
-        return namespace_of(logits=logits, labels=labels)
-    return namespace_of(logits=logits)
+        xp = namespace_of(logits=logits, labels=labels)
+    else:
+        xp = namespace_of(logits=logits)
+    labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
+    return elementwise(xp, criterion, logits, labels)
 
 
 @preset_function
@@ -61,10 +64,8 @@ def sigmoid_binary_cross_entropy(logits: Array, labels: Array) -> Call:
     >>> optax.sigmoid_binary_cross_entropy(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.693147, 0.693147])
     """
-    xp = _namespace(logits, labels)
-    labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
     criterion = al.CrossEntropyLoss(activation="sigmoid", reduction="none")
-    return elementwise(xp, criterion, logits, labels)
+    return _of_elements(criterion, logits, labels)
 
 
 @preset_function
@@ -99,12 +100,10 @@ def sigmoid_focal_loss(
     >>> optax.sigmoid_focal_loss(np.zeros(2), np.asarray([0, 1])).round(6)
     array([0.173287, 0.173287])
     """
-    xp = _namespace(logits, labels)
-    labels = xp.broadcast_to(arrays.as_floating(xp, labels, logits), logits.shape)
     criterion = al.FocalLoss(
         activation="sigmoid", reduction="none", alpha=alpha, gamma=gamma, soft="arithmetic"
     )
-    return elementwise(xp, criterion, logits, labels)
+    return _of_elements(criterion, logits, labels)
 
 
 @preset_function
