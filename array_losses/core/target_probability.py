@@ -219,15 +219,17 @@ class LabelledSoftmax(HardTarget):
         return label, others
 
 
-class LabelledGiven(HardTarget):
-    """Probabilities of exclusive classes, given as they are, and labels."""
+class _Each(HardTarget):
+    """A hard target whose p_t is a probability by itself.
 
-    def __init__(self, lib: Library, p: Array, labels: Labels) -> None:
-        super().__init__(lib)
-        self._every = p
-        self._labels = labels
-        # NaN in another class shows in the label's too.
-        self._at = Given(lib, labels.pick(p) + 0.0 * lib.over_classes(p))
+    Parameters
+    ----------
+    at : ElementWise
+    """
+
+    def __init__(self, at: ElementWise) -> None:
+        super().__init__(at.lib)
+        self._at = at
 
     @once
     def p(self) -> Array:
@@ -243,6 +245,16 @@ class LabelledGiven(HardTarget):
     def log_p(self) -> Array:
         """The logarithm of p_t."""
         return self._at.log_p
+
+
+class LabelledGiven(_Each):
+    """Probabilities of exclusive classes, given as they are, and labels."""
+
+    def __init__(self, lib: Library, p: Array, labels: Labels) -> None:
+        # NaN in another class shows in the label's too.
+        super().__init__(Given(lib, labels.pick(p) + 0.0 * lib.over_classes(p)))
+        self._every = p
+        self._labels = labels
 
     def confusion(self, weights: Array | None) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
@@ -306,7 +318,7 @@ class OneHot(HardTarget):
         return self._every.backward(Derivative(p=dp))
 
 
-class Multilabel(HardTarget):
+class Multilabel(_Each):
     """Each class there or not: the probability of that is p_t, once per class.
 
     Parameters
@@ -318,25 +330,9 @@ class Multilabel(HardTarget):
     """
 
     def __init__(self, at: ElementWise, one_hot: Array, *, can_inspect: bool) -> None:
-        super().__init__(at.lib)
-        self._at = at
+        super().__init__(at)
         self._one_hot = one_hot
         self._can_inspect = can_inspect
-
-    @once
-    def p(self) -> Array:
-        """p_t."""
-        return self._at.p
-
-    @once
-    def one_minus_p(self) -> Array:
-        """1 - p_t."""
-        return self._at.one_minus_p
-
-    @once
-    def log_p(self) -> Array:
-        """The logarithm of p_t."""
-        return self._at.log_p
 
     def confusion(self, weights: Array | None) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
