@@ -300,11 +300,8 @@ class OneHot(HardTarget):
 
     def confusion(self, weights: Array | None) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
-        there, absent = times(weights, self._one_hot), times(weights, 1.0 - self._one_hot)
-        p, one_minus_p = self._every.p, self._every.one_minus_p
-        pairs = ((there, p), (absent, p), (there, one_minus_p))
-        inside, outside, missed = (self.lib.sum_pixels(*pair) for pair in pairs)
-        return inside, outside, missed
+        p, missed = self._every.p, self._every.one_minus_p
+        return _counts(self.lib, self._one_hot, weights, p, p, missed)
 
     def errors(self) -> Array:
         """Return p, but 1 - p where the target has the class."""
@@ -336,10 +333,8 @@ class Multilabel(_Each):
 
     def confusion(self, weights: Array | None) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
-        there, absent = times(weights, self._one_hot), times(weights, 1.0 - self._one_hot)
-        pairs = ((there, self.p), (absent, self.one_minus_p), (there, self.one_minus_p))
-        inside, outside, missed = (self.lib.sum_pixels(*pair) for pair in pairs)
-        return inside, outside, missed
+        p, wrong = self.p, self.one_minus_p
+        return _counts(self.lib, self._one_hot, weights, p, wrong, wrong)
 
     def errors(self) -> Array:
         """Return 1 - p_t."""
@@ -352,11 +347,21 @@ class Multilabel(_Each):
     def backward(self, d: Derivative, weights: Array | None) -> Array:
         """Return d loss / d logits: p has the derivative of p_t, but for the sign."""
         dp = _by_p(self.lib, d, self._one_hot, weights, can_inspect=self._can_inspect)
-        dlog = None if d.log_p_t is None else signs(self._one_hot) * d.log_p_t
+        dlog = None if d.log_p_t is None else _signs(self._one_hot) * d.log_p_t
         return self._at.chain(dp, dlog)
 
 
-def signs(one_hot: Array) -> Array:
+def _counts(
+    lib: Library, one_hot: Array, weights: Array | None, hit: Array, false: Array, missed: Array
+) -> SoftCounts:
+    """Return the sums of what counts where the target has the class, where not, and where."""
+    there, absent = times(weights, one_hot), times(weights, 1.0 - one_hot)
+    pairs = ((there, hit), (absent, false), (there, missed))
+    tp, fp, fn = (lib.sum_pixels(*pair) for pair in pairs)
+    return tp, fp, fn
+
+
+def _signs(one_hot: Array) -> Array:
     """Return 1 where the target has the class, else -1."""
     sign = 2.0 * one_hot
     sign -= 1.0
@@ -373,7 +378,7 @@ def _by_p(
     if d.p is not None:
         dp = d.p if dp is None else dp + d.p
     if d.error is not None:
-        of_error = signs(one_hot) * -d.error
+        of_error = _signs(one_hot) * -d.error
         dp = of_error if dp is None else dp + of_error
     return dp
 
