@@ -1,8 +1,9 @@
 """What continuous integration runs: ``nox`` alone runs every session that is on by default.
 
-The sessions use virtualenv and pip (not uv), plain extras of pyproject.toml, and one environment
-for each framework: what a library does without the others is a promise, and pins of different
-frameworks conflict sooner or later.
+As many sessions run side by side as there are cores; the output of each is printed when it ends.
+They use virtualenv and pip (not uv) and plain extras of pyproject.toml. Installing takes minutes,
+so most sessions share two environments, which sessions of their own make: `tools`, and
+`frameworks`, where packages are hidden from tests that are to run without them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,28 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2026.10.20"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True  # `newest` would be skipped, as if it had passed
+nox.options.parallel = "auto"
+nox.options.allow_parallel = True
+# What `nox` alone runs. Sessions start in this order: what takes longest early, so that no core is
+# left idle at the end.
+nox.options.sessions = (
+    "tools",
+    "frameworks",
+    "tests(jax)",
+    "agreement",
+    "presets",
+    "tests(torch)",
+    "tests(numpy)",
+    "lint",
+    "types",
+    "docs",
+    "wheel",
+    "minimums",
+)
 
 ROOT = Path(__file__).parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -43,21 +62,28 @@ BACKENDS = {
     "jax": ("jax", "jax-x64", "jax-strict-promotion"),
 }
 GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")
-EXTRAS = {"numpy": "test", "torch": "test", "jax": "test,jax"}
+# What the tests of one framework run without.
+HIDDEN = {
+    "numpy": ("jax", "matplotlib", "torch"),
+    "torch": ("jax", "matplotlib"),
+    "jax": ("matplotlib", "torch"),
+}
 
-# Test files that need several frameworks at once, or that are about a command as a whole.
+# Tests that need several frameworks at once, or that are about a command as a whole.
 TOGETHER = (
     "tests/testing",
     "tests/cli/test_crosscheck.py",
     "tests/cli/test_compare.py",
     "tests/cli/test_bench.py",
     "tests/contract/test_import_footprint.py",
+    "tests/losses/test_gradients.py::test_sharp_places",
 )
+# Every case of the table, its value and its gradient.
+EVERY_CASE = ("tests/losses/test_values.py", "tests/losses/test_gradients.py")
 # What the losses compute, whatever the versions.
 FORMULAS = (
     "tests/contract/test_contract.py",
-    "tests/losses/test_values.py",
-    "tests/losses/test_gradients.py",
+    *EVERY_CASE,
     "tests/losses/test_cross_entropy.py",
     "tests/losses/test_focal.py",
     "tests/losses/test_overlap.py",
@@ -97,7 +123,8 @@ TRAINERS_NEED = (
     "scipy",
 )
 DOCTEST = ("--doctest-modules", "--doctest-glob=*.md", "-o", "addopts=--import-mode=importlib")
-WORKERS = ("-n", "2")
+# JAX compiles in about half of the time. Code as users get it, optimised, is for `tests(jax)`.
+UNOPTIMISED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 def backends(*frameworks: str) -> dict[str, str]:
@@ -105,13 +132,27 @@ def backends(*frameworks: str) -> dict[str, str]:
     return {"ARRAY_LOSSES_BACKENDS": ",".join(b for f in frameworks for b in BACKENDS[f])}
 
 
+def hidden(*packages: str) -> dict[str, str]:
+    """The environment in which these packages are not found, though they are installed."""
+    folder = ROOT / "tests" / "hiding"
+    return {"ARRAY_LOSSES_HIDDEN": ",".join(packages), "PYTHONPATH": str(folder)}
+
+
 def jax_cache(session: nox.Session) -> dict[str, str]:
     """Keep what JAX compiles beside the environments: most of the time of its tests goes there."""
-    cache = Path(session.virtualenv.location).parent / "jax-cache"
+    cache = session.cache_dir.parent / "jax-cache"
     return {
         "JAX_COMPILATION_CACHE_DIR": str(cache.resolve()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+def run_in(
+    session: nox.Session, environment: str, *command: str, env: dict[str, str] | None = None
+) -> None:
+    """Run a command that is installed in another session's environment."""
+    folder = session.cache_dir.parent / environment / ("Scripts" if os.name == "nt" else "bin")
+    session.run(str(folder.resolve() / command[0]), *command[1:], env=env, external=True)
 
 
 def floors(*extras: str) -> list[str]:
@@ -125,80 +166,80 @@ def floors(*extras: str) -> list[str]:
 
 
 @nox.session
+def tools(session: nox.Session) -> None:
+    """The environment of `lint`, `types` and `docs`."""
+    session.install("-e", ".[docs,lint,types]")
+
+
+@nox.session(venv_backend="none", requires=["tools"])
 def lint(session: nox.Session) -> None:
     """Rules and format of the source."""
-    session.install(*PYPROJECT["project"]["optional-dependencies"]["lint"])
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
+    run_in(session, "tools", "ruff", "check")
+    run_in(session, "tools", "ruff", "format", "--check")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["tools"])
 def types(session: nox.Session) -> None:
     """Static types, strict."""
-    session.install("-e", ".[types]")
-    session.run("mypy")
+    run_in(session, "tools", "mypy")
 
 
-@nox.session
-@nox.parametrize("framework", list(BACKENDS), ids=list(BACKENDS))
-def tests(session: nox.Session, framework: str) -> None:
-    """The tests with one framework installed; NumPy always is, the inputs are made with it."""
-    pinned = (TORCH,) if framework == "torch" else ()
-    session.install("-e", f".[{EXTRAS[framework]}]", *pinned)
-    env = backends(framework) | jax_cache(session)
-    # `agreement` runs presets on every framework.
-    session.run("pytest", *WORKERS, "--ignore=tests/presets", *session.posargs, env=env)
-
-
-@nox.session
-def agreement(session: nox.Session) -> None:
-    """All frameworks in one environment: agreement, presets, the commands, every example."""
-    session.install("-e", ".[test,compare,jax]", TORCH)
-    env = backends("numpy", "torch", "jax") | jax_cache(session)
-    session.run("pytest", *WORKERS, *TOGETHER, *session.posargs, env=env)
-    session.run("pytest", *WORKERS, "tests/losses/test_gradients.py", "-k", "sharp_places", env=env)
-    session.run("pytest", *DOCTEST, "README.md", "docs", "array_losses")
-    session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict,torch,jax", env=env)
-    picture = Path(session.create_tmp()) / "compare.png"
-    session.run("array-losses", "compare", "--steps", "3", "--output", str(picture))
-    if not picture.exists():
-        session.error("array-losses compare wrote no picture")
-    compare_presets(session)
-
-
-@nox.session(default=False)
-def presets(session: nox.Session) -> None:
-    """Presets against the libraries whose names they have: alone what `agreement` ends with."""
-    session.install("-e", ".[test,jax]", TORCH)
-    compare_presets(session)
-
-
-def compare_presets(session: nox.Session) -> None:
-    """Compare presets with their libraries, at the versions of the extra `presets`.
-
-    These come without their dependencies, which would bring torchvision's operators and another
-    PyTorch; what their losses import is installed by name.
-    """
-    session.install(*PRESETS_NEED)
-    session.install("--no-deps", *PYPROJECT["project"]["optional-dependencies"]["presets"])
-    env = backends("numpy", "torch", "jax") | jax_cache(session)
-    env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
-    session.run("pytest", *WORKERS, "tests/presets", *session.posargs, env=env)
-
-
-@nox.session(default=False)
-def doctest(session: nox.Session) -> None:
-    """The examples that need NumPy only, without the other frameworks."""
-    session.install("-e", ".[test,compare]")
-    skipped = [f"--ignore={path}" for path in FRAMEWORK_EXAMPLES]
-    session.run("pytest", *DOCTEST, *skipped, "array_losses", "docs")
-
-
-@nox.session
+@nox.session(venv_backend="none", requires=["tools"])
 def docs(session: nox.Session) -> None:
     """The documentation; a warning is an error."""
-    session.install("-e", ".[docs]")
-    session.run("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+    command = ("sphinx-build", "-n", "-W", "--keep-going", "docs", "docs/_build/html")
+    run_in(session, "tools", *command)
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """The environment of `tests`, `agreement`, `presets` and `doctest`.
+
+    The libraries of presets come without their dependencies, which would bring torchvision's
+    operators and another PyTorch; what their losses import is installed by name.
+    """
+    session.install("-e", ".[test,compare,jax]", TORCH, *PRESETS_NEED)
+    session.install("--no-deps", *PYPROJECT["project"]["optional-dependencies"]["presets"])
+
+
+@nox.session(venv_backend="none", requires=["frameworks"])
+@nox.parametrize("framework", list(BACKENDS), ids=list(BACKENDS))
+def tests(session: nox.Session, framework: str) -> None:
+    """The tests with one framework, the others hidden; NumPy is always there, inputs need it."""
+    env = backends(framework) | hidden(*HIDDEN[framework]) | jax_cache(session)
+    run_in(session, "frameworks", "pytest", "--ignore=tests/presets", *session.posargs, env=env)
+
+
+@nox.session(venv_backend="none", requires=["frameworks"])
+def presets(session: nox.Session) -> None:
+    """Presets on every framework, and against the libraries whose names they have."""
+    env = backends(*BACKENDS) | jax_cache(session) | UNOPTIMISED
+    env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
+    run_in(session, "frameworks", "pytest", "tests/presets", *session.posargs, env=env)
+
+
+@nox.session(venv_backend="none", requires=["frameworks"])
+def agreement(session: nox.Session) -> None:
+    """All frameworks at once: they agree, the commands run, every example is true."""
+    env = backends(*BACKENDS) | jax_cache(session) | UNOPTIMISED
+    run_in(session, "frameworks", "pytest", *TOGETHER, *session.posargs, env=env)
+    # The other frameworks were checked by tests/cli/test_crosscheck.py.
+    run_in(session, "frameworks", "array-losses", "crosscheck", "--frameworks", "jax", env=env)
+    examples = (*DOCTEST, "README.md", "docs", "array_losses")
+    run_in(session, "frameworks", "pytest", *examples, env=jax_cache(session))
+    picture = Path(session.create_tmp()) / "compare.png"
+    compare = ("compare", "--steps", "3", "--output", str(picture))
+    run_in(session, "frameworks", "array-losses", *compare)
+    if not picture.exists():
+        session.error("array-losses compare wrote no picture")
+
+
+@nox.session(venv_backend="none", requires=["frameworks"])
+def doctest(session: nox.Session) -> None:
+    """The examples that need NumPy only, without the other frameworks."""
+    skipped = [f"--ignore={path}" for path in FRAMEWORK_EXAMPLES]
+    command = ("pytest", *DOCTEST, *skipped, "array_losses", "docs")
+    run_in(session, "frameworks", *command, env=hidden("jax", "torch"))
 
 
 ALONE = """
@@ -243,8 +284,11 @@ def minimums(session: nox.Session) -> None:
     session.install("-e", ".[test]", *floors("numpy", "jax", "crosscheck", "compare"))
     session.run("pip", "list")
     # array-api-strict's floor is what the other sessions run too: one of its modes is enough.
-    env = {"ARRAY_LOSSES_BACKENDS": "numpy,strict-2024,jax"} | jax_cache(session)
-    session.run("pytest", *WORKERS, *FORMULAS, *session.posargs, env=env)
+    env = {"ARRAY_LOSSES_BACKENDS": "numpy,strict-2024"}
+    session.run("pytest", *FORMULAS, *session.posargs, env=env)
+    # Every case calls what the losses need of JAX; the other tests say nothing about its version.
+    env = {"ARRAY_LOSSES_BACKENDS": "jax"} | jax_cache(session) | UNOPTIMISED
+    session.run("pytest", *EVERY_CASE, *session.posargs, env=env)
     # As commands: their oldest dependencies warn of each other, which is an error in the tests.
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict")
     picture = str(Path(session.create_tmp()).resolve() / "compare.png")
@@ -264,7 +308,7 @@ def interpreter(version: str) -> str:
     return str(found[-1]) if found else version
 
 
-@nox.session(python=interpreter(NEWEST_PYTHON), default=False)
+@nox.session(python=interpreter(NEWEST_PYTHON))
 def newest(session: nox.Session) -> None:
     """The newest NumPy, JAX and array-api-strict of the registry, on the newest Python.
 
@@ -281,10 +325,10 @@ def newest(session: nox.Session) -> None:
         "tests/losses/test_lovasz.py",
     )
     env = backends("numpy", "jax") | jax_cache(session)
-    session.run("pytest", *WORKERS, *files, *session.posargs, env=env)
+    session.run("pytest", *files, *session.posargs, env=env)
 
 
-@nox.session(default=False)
+@nox.session
 def integrations(session: nox.Session) -> None:
     """Two steps in each trainer of docs/trainers.md; a package that is missing is an error.
 
@@ -305,7 +349,7 @@ def integrations(session: nox.Session) -> None:
     session.run(*command, keras, env=env | {"KERAS_BACKEND": "jax"})
 
 
-@nox.session(default=False)
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Lines and branches that the tests reach, with every framework installed."""
     session.install("-e", ".[test,compare,jax]", TORCH, "coverage>=7.6")
@@ -316,7 +360,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
-@nox.session(default=False)
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time and memory beside other packages; options of `python -m tests.benchmarks` follow `--`.
 
@@ -351,7 +395,7 @@ for name in ("array_api_compat", "numpy", "torch", "jax", "cupy"):
 """
 
 
-@nox.session(venv_backend="none", default=False)
+@nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """The GPU backends in the interpreter that is there; `nox -s gpu -- torch-cuda` names some.
 
