@@ -10,7 +10,15 @@ import pytest
 import array_losses as al
 from array_losses.cli.main import main
 from tests.backends import BACKENDS
-from tests.cases import ALL_CLASSES, CLASSES, LOVASZ_LOSSES, OVERLAP_LOSSES, PIXEL_LOSSES, Data
+from tests.cases import (
+    ALL_CLASSES,
+    CLASSES,
+    LOVASZ_LOSSES,
+    OF_LOGITS,
+    OVERLAP_LOSSES,
+    PIXEL_LOSSES,
+    Data,
+)
 
 each_class = pytest.mark.parametrize("name", CLASSES)
 CLASS_LOSSES = tuple(name for name in CLASSES if name not in PIXEL_LOSSES)
@@ -97,7 +105,7 @@ WRONG_OPTIONS = [
         ]
     ],
     *[
-        (tuple(name for name in CLASSES if name != "lovasz_hinge"), "activation", value, ValueError)
+        (tuple(name for name in CLASSES if name not in OF_LOGITS), "activation", value, ValueError)
         for value in ("tanh", "Softmax", "none")
     ],
     (("cross_entropy", "poly"), "normalize", "focal", ValueError),
@@ -595,7 +603,7 @@ def test_hot_values_beyond_1(name, library):
 
 @each_class
 def test_a_mask_beyond_1(name, library):
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     logits, target, _ = Data(classes=1, target_dtype="uint8", seed=86).build()
     target[0, 1, 2] = 255  # as image editors save masks
     logits, target = library.on((logits, target), library.dtypes[0])
@@ -620,14 +628,14 @@ def test_one_class_with_softmax(library):
     logits = library.asarray(np.zeros((2, 1, 4)), library.dtypes[0])
     target = library.asarray(np.zeros((2, 4), dtype=int))
     for name in CLASSES:
-        if name != "lovasz_hinge":
+        if name not in OF_LOGITS:
             with pytest.raises(ValueError, match=says("activation", "sigmoid")):
                 make(name)(logits, target)
 
 
 @each_class
 def test_one_class_without_background(name):
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     loss = make(name, include_background=False, **options)
     with pytest.raises(ValueError, match=says("include_background")):
         loss(np.zeros((2, 1, 4)), np.zeros((2, 4), dtype=int))
@@ -646,7 +654,7 @@ def test_what_leaves_out_one_class_at_a_pixel(name, library):
     target = np.array([[[1.0, 0.0, -1.0, 1.0], [0.0, -1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0]]])
     logits = np.linspace(-2, 2, 12).reshape(target.shape)
     other = np.where(target == -1, 5.0, logits)
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     loss = make(name, ignore_index=-1, **options)
     z, other, t = library.on((logits, other, target), library.dtypes[0])
     with pytest.raises(ValueError, match=says("ignore_index", "multi-hot", "integer")):
@@ -829,7 +837,7 @@ def test_soft_targets_far_from_probabilities(name, library):
     assert float(make(name)(z, t, pixel_weights=w)) == 0
 
 
-@pytest.mark.parametrize("name", sorted(set(CLASSES) - {"lovasz_hinge"}))
+@pytest.mark.parametrize("name", sorted(set(CLASSES) - set(OF_LOGITS)))
 def test_logits_in_place_of_probabilities(name, library):
     arrays = np.array([[[-2.0, 1.0], [2.0, 0.5]]]), np.array([[0, 1]]), np.array([[0.0, 1.0]])
     logits, target, weights = library.on(arrays, library.dtypes[0])

@@ -7,10 +7,10 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS, on_a_device
-from tests.cases import ALL_CLASSES, CASES, CLASSES, LOVASZ_LOSSES, Data
+from tests.cases import ALL_CLASSES, CASES, CLASSES, LOVASZ_LOSSES, OF_LOGITS, Data
 
 BOUNDED = sorted(ALL_CLASSES.keys() - {"boundary"})
-WITH_ACTIVATION = sorted(set(BOUNDED) - {"lovasz_hinge"})
+WITH_ACTIVATION = sorted(set(BOUNDED) - set(OF_LOGITS))
 
 
 def spoiled(data, dtype="float64"):

@@ -12,6 +12,7 @@ from tests.cases import (
     CLASSES,
     COMPOSED,
     LOVASZ_LOSSES,
+    OF_LOGITS,
     OVERLAP_LOSSES,
     PIXEL_LOSSES,
     POOLING_LOSSES,
@@ -21,7 +22,7 @@ from tests.cases import (
 SIGMOID = {
     f"{name}-sigmoid": partial(getattr(al, CLASSES[name]), activation="sigmoid")
     for name in CLASSES
-    if name != "lovasz_hinge"
+    if name not in OF_LOGITS
 }
 
 
@@ -448,7 +449,7 @@ def test_only_background(name, library):
 def test_an_absent_class_is_finite(name, absent, eager):
     if absent == "zero" and name in POOLING_LOSSES:
         pytest.skip("it has no loss for each class")
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     arrays = Data(absent=(1,), absent_in_first=(1, 2), seed=56).build()
     for pool in ("batch", "image"):
         loss = getattr(al, CLASSES[name])(absent=absent, pool=pool, **options)
@@ -478,7 +479,7 @@ def test_minus_infinity_excludes_a_class(name, library):
     assert_same([value, gradient[:, :2]], expected, dtype)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name != "lovasz_hinge"])
+@pytest.mark.parametrize("name", [name for name in CLASSES if name not in OF_LOGITS])
 @pytest.mark.parametrize("target", ["labels", "soft"])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_minus_infinity_is_the_limit(name, activation, target, eager):
@@ -543,7 +544,7 @@ def test_nan_shows_wherever_it_is(make, eager):
 @class_losses
 def test_nan_shows_in_a_class_that_is_skipped(name, pool, eager):
     """An absent class counts as 0 only where it is known to be absent."""
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     logits, target, _ = Data(absent=(1,), seed=61).build()
     logits[0, 1, 0, 0] = np.nan
     loss = getattr(al, CLASSES[name])(absent="skip", pool=pool, **options)

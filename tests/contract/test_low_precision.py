@@ -6,7 +6,7 @@ import pytest
 import array_losses as al
 from array_losses.core import plan
 from tests.backends import BACKENDS
-from tests.cases import CLASSES, COVER, Data
+from tests.cases import CLASSES, COVER, OF_LOGITS, Data
 
 EPS32 = 2.0**-23
 # Half a unit in the last place, and half the smallest subnormal: correct rounding, no more.
@@ -78,7 +78,7 @@ def test_more_pixels_than_float16_has_numbers(name, backend, half_dtype):
     logits = rng.normal(size=(1, 1, 300, 300)) - 1
     target = (rng.random((1, 300, 300)) < 0.9).astype(np.uint8)
     low, high = rounded(backend, half_dtype, (logits, target, None))
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     for reduction in ("sum", "mean"):
         loss = getattr(al, CLASSES[name])(reduction=reduction, **options)
         value, gradient = loss.value_and_grad(low[0], low[1])
@@ -117,7 +117,7 @@ def test_a_million_pixels_in_float32(name, module, low, request):
     rng = np.random.default_rng(10)
     logits = rng.normal(size=(1, 1, 1000, 1000)) - 1
     target = (rng.random((1, 1000, 1000)) < 0.9).astype(np.uint8)
-    options = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+    options = {} if name in OF_LOGITS else {"activation": "sigmoid"}
     loss = getattr(al, CLASSES[name])(**options)
     logits = library.asarray(logits, low)
     target = library.asarray(target)

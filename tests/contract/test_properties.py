@@ -13,6 +13,7 @@ from tests.backends import BACKENDS
 from tests.cases import (
     CLASSES,
     LOVASZ_LOSSES,
+    OF_LOGITS,
     OVERLAP_LOSSES,
     PIXEL_LOSSES,
     POOLING_LOSSES,
@@ -82,7 +83,7 @@ def options_of(draw, name, data):
     }
     if data.target != "soft":
         chosen["ignore_index"] = 100
-    if name != "lovasz_hinge":
+    if name not in OF_LOGITS:
         chosen["activation"] = draw(st.sampled_from(["softmax", "sigmoid"]))
     if name in PIXEL_LOSSES:
         units = [f"{what}_{unit}" for what in ("valid", "all") for unit in ("pixels", "elements")]

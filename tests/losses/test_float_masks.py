@@ -7,14 +7,14 @@ import pytest
 
 import array_losses as al
 from tests.backends import BACKENDS, on_a_device
-from tests.cases import CASES, CLASSES, COMPOSED
+from tests.cases import CASES, CLASSES, COMPOSED, OF_LOGITS
 
 EPS = 2.0**-23
 MAKERS = {
     f"{name}-{activation}": partial(getattr(al, class_name), activation=activation)
     for name, class_name in (CLASSES | COMPOSED).items()
     for activation in ("sigmoid", "softmax")
-    if name != "lovasz_hinge"
+    if name not in OF_LOGITS
 } | {
     "hinge": al.LovaszHingeLoss,
     "dice-product": partial(al.DiceLoss, activation="sigmoid", intersection="product"),

@@ -13,6 +13,7 @@ from tests.cases import (
     ALL_CLASSES,
     CLASSES,
     LOVASZ_LOSSES,
+    OF_LOGITS,
     OVERLAP_LOSSES,
     SCALAR_CASES,
     Case,
@@ -138,7 +139,7 @@ def _places():
 PLACES = _places()
 SHARP = [
     *[(name, {}) for name in CLASSES],
-    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name != "lovasz_hinge"],
+    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name not in OF_LOGITS],
     *[
         ("focal", {"gamma": gamma, "activation": activation})
         for gamma in (0.0, 0.5, 1.0)
@@ -227,7 +228,7 @@ def test_one_class_at_zero(library, dtype):
 
 LOSSES = [
     *[(name, {}) for name in CLASSES],
-    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name != "lovasz_hinge"],
+    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name not in OF_LOGITS],
     *[(name, {"bins": 8}) for name in LOVASZ_LOSSES],
 ]
 

@@ -8,7 +8,7 @@ import pytest
 import array_losses as al
 from tests import oracle
 from tests.backends import BACKENDS
-from tests.cases import ALL_CLASSES, CASES, CLASSES, SCALAR_CASES, Data, oracle_value
+from tests.cases import ALL_CLASSES, CASES, CLASSES, OF_LOGITS, SCALAR_CASES, Data, oracle_value
 
 EPS = 2.0**-23
 
@@ -18,7 +18,7 @@ EPS = 2.0**-23
 def _shifts(case):
     """Whether nothing changes if a number is added to all logits."""
     softmax = all(
-        name != "lovasz_hinge" and options.get("activation", "softmax") == "softmax"
+        name not in OF_LOGITS and options.get("activation", "softmax") == "softmax"
         for _, name, options in case.terms
     )
     return softmax and not case.data.probabilities and case.data.classes > 1
@@ -44,7 +44,7 @@ def test_an_offset_of_all_logits_changes_nothing(case, torch):
 
 
 OFFSET = [
-    *[(name, {}) for name in CLASSES if name != "lovasz_hinge"],
+    *[(name, {}) for name in CLASSES if name not in OF_LOGITS],
     *[(name, {"reduction": "none"}) for name in ("cross_entropy", "focal", "dice", "mcc")],
     ("cross_entropy", {"top_k": 0.4}),
     ("cross_entropy", {"ohem_threshold": 0.5}),
@@ -135,7 +135,7 @@ def test_sure_places(case, place, torch):
 
 
 IN_JAX = [
-    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name != "lovasz_hinge"],
+    *[(name, {"activation": "sigmoid"}) for name in CLASSES if name not in OF_LOGITS],
     *[(name, {"activation": "sigmoid", "absent": "keep"}) for name in ("dice", "mcc")],
     ("jaccard", {}),
     ("mcc", {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from array_losses.testing.cases.recipe import CLASSES, Case, make_case
+from array_losses.testing.cases.recipe import CLASSES, OF_LOGITS, Case, make_case
 
 __all__ = ["every_loss"]
 
@@ -13,7 +13,7 @@ def every_loss() -> Iterator[Case]:
     """The axes that every loss has: shapes, targets, weights, ignored pixels, class axes."""
     for name in CLASSES:
         losses = {"softmax": {}, "sigmoid": {"activation": "sigmoid"}}
-        if name == "lovasz_hinge":
+        if name in OF_LOGITS:
             losses = {"hinge": {}}
         for label, options in losses.items():
             prefix = f"{name}-{label}"
@@ -68,7 +68,7 @@ def every_loss() -> Iterator[Case]:
             weights="float",
         )
         yield make_case(f"{name}-absent-class", name, plain, absent=(1,))
-        one = {} if name == "lovasz_hinge" else {"activation": "sigmoid"}
+        one = {} if name in OF_LOGITS else {"activation": "sigmoid"}
         yield make_case(
             f"{name}-mask",
             name,
@@ -90,7 +90,7 @@ def every_loss() -> Iterator[Case]:
         )
         yield make_case(f"{name}-empty-batch", name, plain, batch=0)
         yield make_case(f"{name}-no-pixels", name, plain, spatial=(0, 3))
-        if name != "lovasz_hinge":
+        if name not in OF_LOGITS:
             given = {"activation": None}
             yield make_case(f"{name}-probabilities", name, given, probabilities=True)
             yield make_case(

@@ -16,6 +16,7 @@ __all__ = [
     "COMPOSED",
     "LOVASZ_LOSSES",
     "MAPPED",
+    "OF_LOGITS",
     "OVERLAP_LOSSES",
     "PIXEL_LOSSES",
     "POOLING_LOSSES",
@@ -46,6 +47,7 @@ PIXEL_LOSSES = ("cross_entropy", "poly", "focal")
 OVERLAP_LOSSES = ("dice", "jaccard", "tversky")
 POOLING_LOSSES = ("generalized_dice",)  # one loss for all classes
 LOVASZ_LOSSES = ("lovasz_softmax", "lovasz_hinge")
+OF_LOGITS = ("lovasz_hinge",)  # without an activation, each class against the rest
 
 
 @dataclass(frozen=True)
