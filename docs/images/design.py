@@ -48,7 +48,7 @@ class Picture:
         step, middle = 2.15, x + width / 2
         rows = [(title, {"fontsize": 10.5, "fontweight": "bold"})] if title else []
         if file:
-            rows.append((file, MONO | {"color": colour}))
+            rows += [(line, MONO | {"color": colour}) for line in file.split("\n")]
         rows += [(line, {"fontsize": 9.3}) for line in lines]
         top = y + height / 2 + step * (len(rows) - 1) / 2
         at = (x + width - 1.5, top)
@@ -151,9 +151,8 @@ def _block(picture: Picture) -> None:
         (33.5, 63.5),
         (27, 10.5),
         "Probabilities",
-        "p, 1 − p and log p",
-        "from the logits",
-        file="probability.py",
+        "p, 1 − p and log p from logits",
+        file="probability.py,\ntarget_probability.py",
         colour=OURS,
         paper=OURS,
     )
@@ -201,7 +200,7 @@ def _ours(picture: Picture) -> None:
         (59.5, 7),
         "backward",
         "from d loss / d p to d loss / d logits, once for all losses",
-        corner="core/probability.py",
+        corner="core/target_probability.py",
         colour=OURS,
         paper=OURS,
     )
