@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.frameworks import plainly, torch_autograd
+from array_losses.frameworks import plainly
 from array_losses.presets import kornia, monai
 from array_losses.presets import torch as torch_presets
 from tests.backends import BACKENDS
@@ -47,7 +47,7 @@ def no_formula(monkeypatch):
     def refuse(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr(torch_autograd, "WholeEvaluation", refuse)
+    monkeypatch.setattr("array_losses.frameworks.torch_autograd.WholeEvaluation", refuse)
 
 
 def tensors(data, dtype="float32"):

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import array_losses as al
-from array_losses.frameworks import torch_autograd
 from array_losses.presets import monai as presets
 from tests.presets import packages
 from tests.presets.agreement import relative, with_torch
@@ -436,7 +435,7 @@ def test_tensors_with_metadata(place, monkeypatch):
     def refuse(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr(torch_autograd, "WholeEvaluation", refuse)
+    monkeypatch.setattr("array_losses.frameworks.torch_autograd.WholeEvaluation", refuse)
     with_metadata = packages.load("monai.data.meta_tensor").MetaTensor
     options = {"to_onehot_y": True, "softmax": True}
     logits = torch.from_numpy(Data(7).logits(2, 3, 4, 5))
