@@ -48,7 +48,7 @@ class Picture:
         step, middle = 2.15, x + width / 2
         rows = [(title, {"fontsize": 10.5, "fontweight": "bold"})] if title else []
         if file:
-            rows += [(line, MONO | {"color": colour}) for line in file.split("\n")]
+            rows += [(line, MONO | {"color": colour}) for line in file.split(" / ")]
         rows += [(line, {"fontsize": 9.3}) for line in lines]
         top = y + height / 2 + step * (len(rows) - 1) / 2
         at = (x + width - 1.5, top)
@@ -152,7 +152,7 @@ def _block(picture: Picture) -> None:
         (27, 10.5),
         "Probabilities",
         "p, 1 − p and log p from logits",
-        file="probability.py,\ntarget_probability.py",
+        file="probability.py / target_probability.py",
         colour=OURS,
         paper=OURS,
     )
