@@ -25,8 +25,8 @@ class Derivative:
     Attributes
     ----------
     by_class : pair of arrays (images or 1, classes, 1)
-        d loss / d p over the pixel's weight, where a hard target has the class, and where not. The
-        pixel's weight comes on top; all other forms hold it already.
+        d loss / d p where a hard target has the class, and where not, without the pixel's weight:
+        `backward` multiplies by it. All other forms hold it already.
     log_p_t : array (images, 1, pixels), or (images, classes, pixels) if multilabel
         d loss / d log p_t, of a hard target.
     error : array (images, classes, pixels)

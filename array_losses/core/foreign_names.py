@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -110,6 +110,15 @@ def answer(name: str, of: str, known: Collection[str]) -> str:
     return f"`{name}` is not an argument of {of}; it has {', '.join(f'`{one}`' for one in known)}."
 
 
+def _option_of(args: Sequence[object], name: str) -> str | None:
+    """Return the answer to an option of a loss that is given to its call."""
+    kind = type(args[0]) if args else object
+    if name not in getattr(kind, "__dataclass_fields__", ()):
+        return None
+    made = f"{kind.__name__}({name}=...)"
+    return f"`{name}` is an option of the loss, not of a call: give it when it is made, `{made}`."
+
+
 def with_answers(of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator: a keyword that a function lacks is a TypeError that says what to write.
 
@@ -127,7 +136,7 @@ def with_answers(of: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def checked(*args: P.args, **options: P.kwargs) -> R:
             for name in options:
                 if name not in known:
-                    raise TypeError(answer(name, of, known))
+                    raise TypeError(_option_of(args, name) or answer(name, of, known))
             return function(*args, **options)
 
         return checked

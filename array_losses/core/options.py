@@ -125,10 +125,10 @@ def _squeezed(name: str, value: Any) -> Any:
     return value
 
 
-def _members(name: str, value: Any) -> tuple[Any, ...]:
+def _members(name: str, value: Any, kind: str = "a sequence") -> tuple[Any, ...]:
     value = _squeezed(name, value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        msg = f"`{name}` must be a sequence, got {value!r}."
+        msg = f"`{name}` must be {kind}, got {value!r}."
         raise TypeError(msg)
     members = tuple(value)
     if not members:
@@ -147,7 +147,8 @@ def per_class_or_number(
     value = _squeezed(name, value)
     if isinstance(value, Real):
         return number(name, value, lowest=lowest, highest=highest)
-    return tuple(number(name, one, lowest=lowest, highest=highest) for one in _members(name, value))
+    members = _members(name, value, "a number or a sequence of numbers")
+    return tuple(number(name, one, lowest=lowest, highest=highest) for one in members)
 
 
 def class_weights(value: Any) -> tuple[float, ...] | None:
@@ -168,7 +169,8 @@ def index(value: Any) -> int | tuple[int, ...] | None:
     value = _squeezed("ignore_index", value)
     if isinstance(value, Real):
         return integer("ignore_index", value)
-    return tuple(integer("ignore_index", one) for one in _members("ignore_index", value))
+    members = _members("ignore_index", value, "None, an integer or a sequence of integers")
+    return tuple(integer("ignore_index", one) for one in members)
 
 
 def smoothing_pair(value: Any) -> float | tuple[float, float]:

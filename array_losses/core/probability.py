@@ -336,10 +336,10 @@ def less_the_mean(
 ) -> tuple[Array, Array, Array]:
     """Return dp less a number per pixel, that number, and the mean by p of what is left.
 
-    For a class that is almost sure dp - mean is a small difference of large numbers, unless dp is
-    first measured from near that class's own. The mean is near it: they differ by that difference
-    and by rounding, which the mean of what is left tells. Where it may be below all rounding
-    (`extreme`), the class's own it is.
+    Where one class is almost sure, its dp is nearly the mean, and their difference is lost to
+    rounding. So a number near both is subtracted first, and the mean of what is left is computed
+    anew, to its own precision. That number is the mean as first computed; where a probability may
+    be smaller than rounding allows for (`extreme`), it is dp of the likeliest class.
 
     Parameters
     ----------

@@ -182,7 +182,7 @@ class LabelledSoftmax(HardTarget):
         """
         if d.log_p_t is None and self._labels.by_products:
             return self._as_one_hot(d, weights)
-        label, others = self._by_p(d, weights)
+        label, others = self._of_label_and_others(d, weights)
         r = 0.0 if d.log_p_t is None else d.log_p_t
         of_label = r * self.one_minus_p
         if others is None:
@@ -204,7 +204,9 @@ class LabelledSoftmax(HardTarget):
         p = self._over_total(self._exp)
         return through_softmax(self.lib, p, dp, can_inspect=self._can_inspect)
 
-    def _by_p(self, d: Derivative, weights: Array | None) -> tuple[Array | None, Array | None]:
+    def _of_label_and_others(
+        self, d: Derivative, weights: Array | None
+    ) -> tuple[Array | None, Array | None]:
         """Return d loss / d p of the label and of the others, which may be one number per class."""
         label = others = None
         if d.by_class is not None:

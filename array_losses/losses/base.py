@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias, cast
 
 from array_losses import frameworks
 from array_losses.core import foreign_names, options
@@ -32,8 +32,14 @@ class Criterion(LossObject):
 
     if not TYPE_CHECKING:  # The dataclass's `__init__` has the signature.
 
-        def __new__(cls, *_: Any, **given: Any) -> Self:
-            """Answer an option that the class lacks."""
+        def __new__(cls, *arrays: Any, **given: Any) -> Self:
+            """Answer an option that the class lacks, and arrays, which are for the call."""
+            if arrays:
+                msg = (
+                    f"`{cls.__name__}` takes options by name, got {len(arrays)} positional; arrays "
+                    f"are for the call: `{cls.__name__}()(logits, target)`."
+                )
+                raise TypeError(msg)
             known = cls.__dataclass_fields__
             for name in given:
                 if name not in known and name not in signature(cls.__init__).parameters:
@@ -228,6 +234,8 @@ class Loss(Criterion):
         self._set(class_weights=options.class_weights(self.class_weights))
         options.true_or_false("include_background", self.include_background)
         options.choice("reduction", self.reduction, ("mean", "sum", "none"))
+        activation = getattr(self, "activation", None)
+        options.choice("activation", activation, ("softmax", "sigmoid", None))
 
     def _set(self, **checked: Any) -> None:
         for name, value in checked.items():
@@ -243,8 +251,9 @@ class Loss(Criterion):
     def strategy(self) -> Strategy:
         """How value and derivative are found.
 
-        "pixel": one pass, a sum over pixels whose divisor no logit moves. "sums": two passes, with
-        sums over pixels in between. "sorted", "histogram": each class from all its pixels.
+        "pixel": one pass, a sum over pixels whose divisor does not depend on the logits. "sums":
+        two passes, with sums over pixels in between. "sorted", "histogram": each class from all its
+        pixels.
         """
         return "sums"
 
@@ -263,19 +272,19 @@ class Loss(Criterion):
 
         Not so for "sorted", which must see the whole batch.
         """
-        raise NotImplementedError
+        _raise_missing(self, "sums_of")
 
     def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
-        """Return the loss as a numerator and a divisor (None for 1) that no logit moves."""
-        raise NotImplementedError
+        """Return the loss as a numerator and a divisor (None for 1) constant in the logits."""
+        _raise_missing(self, "value_of")
 
     def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d sums, given `d` = d loss / d numerator."""
-        raise NotImplementedError
+        _raise_missing(self, "grad_sums")
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d what it reads of a block, given d loss / d sums."""
-        raise NotImplementedError
+        _raise_missing(self, "derivative")
 
     @property
     def view(self) -> View:
@@ -407,6 +416,11 @@ class WeightedSum(Criterion):
             for own, formula in loss.terms()
         ]
         return tuple(pair for pair in pairs if pair[0] != 0.0) or tuple(pairs[:1])
+
+
+def _raise_missing(loss: Loss, name: str) -> NoReturn:
+    msg = f"`{type(loss).__name__}` has no method `{name}`."
+    raise NotImplementedError(msg)
 
 
 def _own_value(loss: Criterion, evaluated: Iterator[Any]) -> Any:

@@ -79,7 +79,6 @@ class MCCLoss(ClassLoss):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         options.choice("intersection", self.intersection, ("l1", "product"))
 
     def sums_of(self, pixels: Pixels) -> Sums:

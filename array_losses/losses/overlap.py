@@ -51,7 +51,6 @@ class _OverlapLoss(ClassLoss):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         self._set(smooth=options.smoothing_pair(self.smooth))
         options.choice("power", self.power, (1, 2))
         options.choice("intersection", self.intersection, ("l1", "product"))
@@ -84,7 +83,7 @@ class _OverlapLoss(ClassLoss):
         return squares(pixels, per_image=self.per_image, false_positives=a > b)
 
     def support(self, xp: Namespace, sums: Sums) -> Array:
-        """Return T + FN, the target's weight."""
+        """Return T + FN, the target's weight; NaN if FP is NaN."""
         return sums[0] + sums[2] + 0.0 * sums[1]
 
     def class_losses(self, xp: Namespace, sums: Sums) -> Array:
@@ -95,7 +94,7 @@ class _OverlapLoss(ClassLoss):
         return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
 
     def _fraction(self, xp: Namespace, sums: Sums) -> tuple[Array, Array, Array]:
-        """Return h T + s, h T + E + s' and their difference, which is not made by subtracting."""
+        """Return h T + s, h T + E + s', and E + s' - s, their difference without cancellation."""
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
         hits, (a, b, *more) = self.hits * sums[0], self._error_factors
@@ -115,11 +114,11 @@ class _OverlapLoss(ClassLoss):
     def _linear(
         self, xp: Namespace, hits: Array, denominator: Array, errors: Array
     ) -> tuple[Array, Array, Array]:
-        """Return 1 - coefficient, the coefficient, 1 for 0 / 0, and if the denominator is tiny.
+        """Return 1 - coefficient, the coefficient (1 for 0 / 0), and where the denominator is tiny.
 
-        The smaller one of both is a quotient: so its derivative has no difference that cancels. No
-        square of a denominator under- or overflows in it; among numbers below the normal ones,
-        where the quotient itself could not be differentiated, it is 0 or 1.
+        The smaller of the first two is a quotient, so its derivative has no difference that
+        cancels. No square of a denominator under- or overflows in it. Among numbers below the
+        normal ones, where the quotient itself could not be differentiated, it is 0 or 1.
         """
         tiny = is_tiny(xp, denominator)
         below = xp.where(tiny, 1.0, denominator)

@@ -48,7 +48,6 @@ class PixelLoss(Loss):
     def __post_init__(self) -> None:
         """Check the options."""
         super().__post_init__()
-        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         options.choice("normalize", self.normalize, self.divisors)
 
     @property
@@ -58,7 +57,7 @@ class PixelLoss(Loss):
 
     @property
     def strategy(self) -> Strategy:
-        """One pass: no logit moves the divisor of the mean."""
+        """One pass: the divisor of the mean does not depend on the logits."""
         return "pixel"
 
     def terms_of(self, pixels: Pixels) -> tuple[Term, ...]:
@@ -78,7 +77,11 @@ class PixelLoss(Loss):
         raise NotImplementedError
 
     def pixel_derivative(self, term: Term) -> tuple[Array | float, Array | None]:
-        """Return d `pixel_loss` / d log p, and p times its derivative by p, of a term."""
+        """Return the derivative of `pixel_loss` in two parts, both by log p, which are added.
+
+        The part that comes from `log_p`, and the part that comes from p (None for 0). A soft target
+        may use different means for the two.
+        """
         raise NotImplementedError
 
     def pixel_losses(self, pixels: Pixels) -> Array:

@@ -105,7 +105,6 @@ class UnifiedFocalLoss(Loss):
                 "per class cannot be added."
             )
             raise ValueError(msg)
-        options.choice("activation", self.activation, ("softmax", "sigmoid", None))
         options.choice("pool", self.pool, ("batch", "image"))
         options.choice("absent", self.absent, ("skip", "keep", "zero"))
         options.choice("symmetry", self.symmetry, ("asymmetric", "symmetric"))
