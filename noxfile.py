@@ -288,7 +288,7 @@ def minimums(session: nox.Session) -> None:
     env = {"ARRAY_LOSSES_BACKENDS": "numpy,strict-2024"}
     session.run("pytest", *FORMULAS, *session.posargs, env=env)
     # Every case calls what the losses need of JAX; the other tests say nothing about its version.
-    env = {"ARRAY_LOSSES_BACKENDS": "jax"} | jax_cache(session) | UNOPTIMISED
+    env = {"ARRAY_LOSSES_BACKENDS": "jax"} | jax_cache(session)
     session.run("pytest", *EVERY_CASE, *session.posargs, env=env)
     # As commands: their oldest dependencies warn of each other, which is an error in the tests.
     session.run("array-losses", "crosscheck", "--frameworks", "numpy,strict")
