@@ -58,7 +58,7 @@ def in_buckets(
         for row in range(errors.shape[0])
         for part in (slice(i, i + _PIECE) for i in range(0, errors.shape[2], _PIECE))
     ]
-    each(_Piece.look, pieces)
+    each(_Piece.inspect, pieces)
     support = sum(piece.inside for piece in pieces)
     lowest = _lowest(pieces, least)
     total = errors.shape[0] * errors.shape[2]
@@ -105,7 +105,7 @@ class _Piece:
         self._background = background
         self._counted: Array | None = None
 
-    def look(self) -> None:
+    def inspect(self) -> None:
         """Find out what decides which pixels matter."""
         errors = self.errors
         counted = self._foreground | self._background

@@ -43,7 +43,7 @@ class Mode:
 
 @dataclass
 class _Made:
-    """What was made of a block so far, for all who look at it alike."""
+    """What was made of a block so far, for all losses that see it alike."""
 
     target: Target | None = None
     logits: Array | None = None
