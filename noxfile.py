@@ -207,7 +207,10 @@ def frameworks(session: nox.Session) -> None:
 def tests(session: nox.Session, framework: str) -> None:
     """The tests with one framework, the others hidden; NumPy is always there, inputs need it."""
     env = backends(framework) | hidden(*HIDDEN[framework]) | jax_cache(session)
-    run_in(session, "frameworks", "pytest", "--ignore=tests/presets", *session.posargs, env=env)
+    # One process that holds all programs of the JAX tests ends in a segmentation fault.
+    workers = ("-n", "3") if framework == "jax" else ()
+    command = ("pytest", *workers, "--ignore=tests/presets", *session.posargs)
+    run_in(session, "frameworks", *command, env=env)
 
 
 @nox.session(venv_backend="none", requires=["frameworks"])
