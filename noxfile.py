@@ -79,11 +79,16 @@ TOGETHER = (
     "tests/losses/test_gradients.py::test_sharp_places",
 )
 # Every case of the table, its value and its gradient.
-EVERY_CASE = ("tests/losses/test_values.py", "tests/losses/test_gradients.py")
+EVERY_CASE = (
+    "tests/losses/test_values.py",
+    "tests/losses/test_gradients.py::test_value_and_grad",
+    "tests/losses/test_gradients.py::test_jax_grad",
+)
 # What the losses compute, whatever the versions.
 FORMULAS = (
     "tests/contract/test_contract.py",
-    *EVERY_CASE,
+    "tests/losses/test_values.py",
+    "tests/losses/test_gradients.py",
     "tests/losses/test_cross_entropy.py",
     "tests/losses/test_focal.py",
     "tests/losses/test_overlap.py",
