@@ -6,6 +6,7 @@ used.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import product
 from types import ModuleType
@@ -105,6 +106,14 @@ def _along(backend: Backend, axis: str) -> Sequence[object]:
     if backend.cases == "COVER":  # the value of a scalar is compiled, and tested, with its gradient
         return [case for case in table if not case.is_scalar]
     return table
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_what_jax_compiled() -> Iterator[None]:
+    """Free compiled programs after each file: 3,000 of them hold all memory maps of a process."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture
