@@ -227,7 +227,7 @@ def _hardest(parts, terms, improbabilities, choose, *, everything):
     """The rows of each image that are kept, and how many pixels are kept in all.
 
     `choose(pairs)` returns the hardness of each pixel, and how many are kept, from a list of their
-    losses and of -log of the probability of what is so. With `everything` the list has an entry for
+    losses and of -log p_t. With `everything` the list has an entry for
     each ignored pixel too, with 0 and 0, at its place.
     """
     pixels, places = [], []  # in the order of the batch
