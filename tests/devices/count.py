@@ -11,25 +11,23 @@ import argparse
 import sys
 from collections import Counter
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 import array_losses as al
-from tests.devices.workloads import LOSSES, SHAPE, count
+from tests.devices.training_step import count
+from tests.devices.workloads import WORKLOADS, Workload
 
 
 def main():
     """Print what one loss takes."""
     options = _options()
-    loss = LOSSES.get(options.loss) or eval(options.loss, {"al": al})
-    dtype = getattr(torch, options.dtype)
-    found = count(loss, options.shape, dtype, weights=options.weights, backward=not options.forward)
+    found = count(_workload(options), backward=not options.forward)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     if options.trace:
-        console.print(_by_place(found, options.callers))
+        console.print(_by_line(found, options.callers))
     console.print(
-        f"{options.loss}: {found.kernels} launches, {found.moved:.2f} × bytes, "
+        f"{options.loss}: {found.launches} launches, {found.moved:.2f} × bytes, "
         f"peak {found.peak:.2f}"
     )
     for (operator, *places), times in found.counted.waits.items():
@@ -39,13 +37,16 @@ def main():
 
 
 def _options():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--loss", default="ce", help=f"{', '.join(LOSSES)}, or an expression of al")
-    parser.add_argument("--shape", default=SHAPE, type=_shape, help="of the logits: 2,19,64,64")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--weights", action="store_true", help="with pixel weights")
-    parser.add_argument("--forward", action="store_true", help="the value alone")
-    parser.add_argument("--trace", action="store_true", help="the launches of each line")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    named = "; ".join(WORKLOADS)
+    parser.add_argument("--loss", default="ce", help=f"one of {named}; or an expression with al")
+    parser.add_argument("--shape", type=_shape, help="of the logits: 2,19,64,64")
+    parser.add_argument("--dtype", help="of the logits: float16")
+    parser.add_argument("--weights", action="store_true", help="give pixel weights")
+    parser.add_argument("--forward", action="store_true", help="count the value alone")
+    parser.add_argument("--trace", action="store_true", help="show the launches of each line")
     parser.add_argument("--callers", type=int, default=0, help="so many lines that called it too")
     return parser.parse_args()
 
@@ -54,7 +55,13 @@ def _shape(text):
     return tuple(map(int, text.split(",")))
 
 
-def _by_place(found, callers):
+def _workload(options):
+    workload = WORKLOADS.get(options.loss) or Workload(eval(options.loss, {"al": al}))
+    given = {name: getattr(options, name) for name in ("shape", "dtype", "weights")}
+    return workload._replace(**{name: value for name, value in given.items() if value})
+
+
+def _by_line(found, callers):
     """Return the launches of each line, in the order in which lines first launch one."""
     lines = {}
     for one in found.counted.launches:

@@ -7,6 +7,7 @@ tensor it is given once and writes each tensor it returns once. Views and empty 
 
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +113,7 @@ class Counted(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         operator = func.overloadpacket.__name__
-        if _waits(operator, args):
+        if _waits(operator, args, kwargs):
             self.waits[operator, *places_of_call()[:1]] += 1
         if operator == "_local_scalar_dense":
             return 0  # whatever the value is: what follows is counted as well
@@ -135,17 +136,27 @@ def places_of_call():
     """Return the lines of array_losses that run, the innermost first."""
     frame, places = sys._getframe(1), []
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(PACKAGE):
-            name = path.relative_to(PACKAGE).as_posix()
+        name = _name_in_package(frame.f_code.co_filename)
+        if name:
             places.append(f"{name}:{frame.f_lineno} {frame.f_code.co_name}")
         frame = frame.f_back
     return tuple(places)
 
 
-def _waits(operator, args):
+@cache
+def _name_in_package(file):
+    path = Path(file)
+    return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else None
+
+
+def _waits(operator, args, kwargs):
     if operator in _WAITS:
         return True
+    if operator == "_to_copy":
+        to = kwargs.get("device")
+        return to is not None and to.type != args[0].device.type
+    if operator == "copy_":
+        return args[0].device.type != args[1].device.type
     if operator not in {"index", "index_put", "index_put_"}:
         return False
     masks = (torch.bool, torch.uint8)

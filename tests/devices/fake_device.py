@@ -36,7 +36,7 @@ class CopiesToDevice(TorchFunctionMode):
             return func(*args, **kwargs)
         self.places[places_of_call()[:1]] += 1
         like = torch.asarray(np.asarray(args[0]), dtype=kwargs.get("dtype"))
-        return torch.empty_like(like, device=kwargs["device"])
+        return torch.empty(like.shape, dtype=like.dtype, device=kwargs["device"])
 
 
 @contextmanager

@@ -1,63 +1,54 @@
-"""What is counted: losses, and the logits and labels they get."""
+"""What is counted: losses, and what they are given."""
 
 from typing import NamedTuple
 
-import torch
-
 import array_losses as al
-from tests.devices.counting import Counted
-from tests.devices.fake_device import NAME, fake_device
-
-SHAPE = (2, 19, 64, 64)
-
-LOSSES = {
-    "ce": al.CrossEntropyLoss(),
-    "focal": al.FocalLoss(),
-    "dice": al.DiceLoss(),
-    "jaccard": al.JaccardLoss(),
-    "ce+dice": al.CrossEntropyLoss() + al.DiceLoss(),
-    "lovasz": al.LovaszSoftmaxLoss(),
-    "lovasz-bins": al.LovaszSoftmaxLoss(bins=4096),
-}
 
 
-class Count(NamedTuple):
-    """What a training step's forward and backward pass take."""
+class Workload(NamedTuple):
+    """A loss, the shape and dtype of its logits, and whether pixels have weights.
 
-    counted: Counted
-    copies: dict[str, int]
-    logits_bytes: int
-
-    @property
-    def kernels(self):
-        """How many kernels are launched."""
-        return self.counted.kernels
-
-    @property
-    def moved(self):
-        """The bytes moved, as a multiple of the logits'."""
-        return self.counted.moved / self.logits_bytes
-
-    @property
-    def peak(self):
-        """The most memory held at one time, gradient included, as a multiple of the logits'."""
-        return self.counted.peak / self.logits_bytes
-
-
-def count(loss, shape=SHAPE, dtype=torch.float32, *, weights=False, backward=True):
-    """Count a call of a function of logits and labels on the fake device.
-
-    With `weights` it gets pixel weights too. Without `backward` only the value is counted.
+    The target holds labels, with one class a mask.
     """
-    pixels = (shape[0], *shape[2:])
-    with fake_device() as copies:
-        logits = torch.empty(shape, dtype=dtype, device=NAME, requires_grad=backward)
-        labels = torch.empty(pixels, dtype=torch.int64, device=NAME)
-        options = {}
-        if weights:
-            options["pixel_weights"] = torch.empty(pixels, dtype=dtype, device=NAME)
-        with Counted() as counted:
-            value = loss(logits, labels, **options)
-            if backward:
-                value.backward()
-    return Count(counted, dict(copies.places), logits.numel() * logits.element_size())
+
+    loss: object
+    shape: tuple[int, ...] = (2, 19, 64, 64)
+    dtype: str = "float32"
+    weights: bool = False
+
+
+_TWO = (2, 2, 64, 64)
+_ONE = (2, 1, 64, 64)
+_CE, _DICE = al.CrossEntropyLoss(), al.DiceLoss()
+_BINARY_CE = al.CrossEntropyLoss(activation="sigmoid")
+_BINARY_DICE = al.DiceLoss(activation="sigmoid")
+
+# The first are those of docs/performance.md.
+WORKLOADS = {
+    "ce": Workload(_CE),
+    "focal": Workload(al.FocalLoss()),
+    "dice": Workload(_DICE),
+    "jaccard": Workload(al.JaccardLoss()),
+    "ce+dice": Workload(_CE + _DICE),
+    "lovasz": Workload(al.LovaszSoftmaxLoss()),
+    "lovasz bins": Workload(al.LovaszSoftmaxLoss(bins=4096)),
+    "ce, 2 classes": Workload(_CE, _TWO),
+    "dice, 2 classes": Workload(_DICE, _TWO),
+    "ce+dice, 2 classes": Workload(_CE + _DICE, _TWO),
+    "lovasz, 2 classes": Workload(al.LovaszSoftmaxLoss(), _TWO),
+    "ce, mask": Workload(_BINARY_CE, _ONE),
+    "focal, mask": Workload(al.FocalLoss(activation="sigmoid"), _ONE),
+    "dice, mask": Workload(_BINARY_DICE, _ONE),
+    "ce+dice, mask": Workload(_BINARY_CE + _BINARY_DICE, _ONE),
+    "hinge, mask": Workload(al.LovaszHingeLoss(), _ONE),
+    "ce, class weights": Workload(al.CrossEntropyLoss(class_weights=(1.0,) * 19)),
+    "dice, class weights": Workload(al.DiceLoss(class_weights=(1.0,) * 19)),
+    "ce, pixel weights": Workload(_CE, weights=True),
+    "dice, pixel weights": Workload(_DICE, weights=True),
+    "ce, ignore": Workload(al.CrossEntropyLoss(ignore_index=255)),
+    "dice, ignore": Workload(al.DiceLoss(ignore_index=255)),
+    "dice, per image": Workload(al.DiceLoss(pool="image")),
+    "ce, float16": Workload(_CE, dtype="float16"),
+    "ce+dice, float16": Workload(_CE + _DICE, dtype="float16"),
+    "ce+dice, bfloat16": Workload(_CE + _DICE, dtype="bfloat16"),
+}
