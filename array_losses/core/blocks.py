@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TypeAlias
 
 from array_losses.core import plan as plans
@@ -52,12 +53,20 @@ class Group:
         self.class_axis = formulas[0].class_axis % batch.logits.ndim
         images, self.classes, *space = batch.logits.shape
         self.shape: tuple[int, ...] = (images, *space)
-        # Where no loss keeps images apart, the pixels of several go on one axis.
-        self._merged = not any(formula.per_image for formula in formulas)
+        # Where no loss keeps images apart, the pixels of several go on one axis: not on a device,
+        # where that would copy the batch.
+        self._merged = mode.can_inspect and not any(formula.per_image for formula in formulas)
+        # How the pixels of a piece go on one axis.
+        self._flat = (
+            partial(_together, batch.xp, merged=self._merged)
+            if mode.can_inspect
+            else partial(_viewed, batch.xp)
+        )
         self._views = list(dict.fromkeys(formula.view for formula in formulas))
         # Which of its views each loss has.
         self.view_of = {i: self._views.index(terms[i][1].view) for i in members}
         self._only: list[Pixels] | None = None
+        self._keeps_whole = False
         self._kept: dict[Place, Kept] = {}
         self._dtype = compute_dtype(batch.xp, batch.logits.dtype)
         self._device = device(batch.logits)
@@ -87,11 +96,24 @@ class Group:
 
     def pixels(self, cut: Cut) -> list[Pixels]:
         """Return a block as its losses see it, once for each view."""
+        if self._keeps_whole and self._only is not None:
+            return self._only
+        seen = self.last_pixels(cut)
+        if self._keeps_whole:
+            self._only = seen
+        return seen
+
+    def last_pixels(self, cut: Cut) -> list[Pixels]:
+        """Return the same, which need not be kept any longer: for the gradient."""
         if self._only is not None and cut == self.everything:
             only, self._only = self._only, None
             return only
         block = self._block(cut, self._kept.pop(_place(cut), None))
         return [Pixels(block, view, self._mode) for view in self._views]
+
+    def keep_whole(self) -> None:
+        """Keep what is computed of the whole batch, the only block, from pass to pass."""
+        self._keeps_whole = True
 
     def keep_only(self, seen: list[Pixels]) -> None:
         """Keep the only block there is, with all that was computed for it, for the next pass."""
@@ -109,7 +131,7 @@ class Group:
 
     def read(self, array: Array, cut: Cut) -> Array:
         """Return a block of an array with its classes second."""
-        return _together(self.xp, array[_with_classes(cut)], self.classes, merged=self._merged)
+        return self._flat(array[_with_classes(cut)], self.classes)
 
     def write(self, array: Array, cut: Cut, block: Array, *, add: bool = False) -> None:
         """Write a block to, or add it to, its place in an array with its classes second."""
@@ -123,35 +145,45 @@ class Group:
             piece = conversion.widen(array[where]) + piece
         array[where] = conversion.narrow(piece)
 
+    def as_gradient(self, block: Array) -> Array:
+        """Return what was made of the whole batch in the shape and dtype of the logits."""
+        xp, logits = self.xp, self.batch.logits  # whose classes are second
+        gradient = self._apart(block, logits.shape)
+        if logits.dtype != self._dtype:
+            gradient = self._conversion.narrow(gradient)
+        axes = [0, *range(2, gradient.ndim)]
+        axes.insert(self.class_axis, 1)
+        return xp.permute_dims(gradient, tuple(axes)) if self.class_axis != 1 else gradient
+
     def _block(self, cut: Cut, kept: Kept | None) -> Block:
         # Not one of them may refer to the group, which may keep the block: nothing would be freed
         # until the garbage is collected.
-        xp, batch, merged, classes = self.xp, self.batch, self._merged, self.classes
+        xp, batch, flat, classes = self.xp, self.batch, self._flat, self.classes
         widen = self._conversion.widen
         logits = batch.logits[_with_classes(cut)]
         room, plain = (None, False) if kept is None else (kept[0][_with_classes(cut)], kept[1])
-        images = 1 if merged else logits.shape[0]
+        images = 1 if self._merged else logits.shape[0]
         count = math.prod(logits.shape) // max(1, images * classes)
         if batch.labelled:
-            target = _together(xp, batch.target[cut], None, merged=merged)
+            target = flat(batch.target[cut], None)
         else:
-            target = _together(xp, batch.target[_with_classes(cut)], classes, merged=merged)
+            target = flat(batch.target[_with_classes(cut)], classes)
         hard = self._hard
         if self._mode.can_inspect and not hard and all(view.bounded for view in self._views):
             target, hard = _hardened(xp, target)
         weights = batch.pixel_weights
         if weights is not None:
-            weights = _together(xp, weights[cut], None, merged=merged)
+            weights = flat(weights[cut], None)
         return Block(
             self._lib,
             (images, classes, count),
             self._dtype,
             self._device,
             hard,
-            lambda: widen(_together(xp, logits, classes, merged=merged)),
+            lambda: widen(flat(logits, classes)),
             target,
             weights,
-            None if room is None else lambda: _together(xp, room, classes, merged=merged),
+            None if room is None else lambda: flat(room, classes),
             plain,
         )
 
@@ -185,6 +217,12 @@ def _together(xp: Namespace, x: Array, classes: int | None, *, merged: bool) -> 
     if classes is None:
         return xp.reshape(flat, (images, total // max(1, images)))
     return xp.reshape(flat, (images, classes, total // max(1, images * classes)))
+
+
+def _viewed(xp: Namespace, x: Array, classes: int | None) -> Array:
+    """Return a piece with the pixels of each image on one axis, whatever its strides."""
+    shape = (x.shape[0],) if classes is None else (x.shape[0], classes)
+    return xp.reshape(x, (*shape, math.prod(x.shape) // max(1, math.prod(shape))))
 
 
 def _hardened(xp: Namespace, target: Array) -> tuple[Array, bool]:

@@ -74,6 +74,11 @@ class Evaluation:
         self.threads = 1 if most == 1 else plan.threads or most
         itemsize = self.xp.finfo(self.dtype).bits // 8
         self.cuts = [group.cuts(plan, itemsize) for group in self.groups]
+        # Whether all is done on the whole batch, where nothing need be computed or written twice.
+        self.whole = not can_inspect and all(len(cuts) == 1 for cuts in self.cuts)
+        if self.whole:
+            for group in self.groups:
+                group.keep_whole()
         self.maps = {i for i, (_, formula) in enumerate(terms) if is_map(formula)}
         # The losses whose classes are taken one by one, from all their pixels. Not where sums by
         # class and step are wanted: these are large, and made only to be exchanged.
@@ -91,7 +96,8 @@ class Evaluation:
         """Return the value, and what the gradient needs of it."""
         self._choose()
         value, state = self._value(scratch=None)
-        self.by_error.clear()
+        if not self.whole:
+            self.by_error.clear()
         return value, state
 
     def gradient(self, state: State, d: Array | None = None) -> Array:
@@ -99,7 +105,7 @@ class Evaluation:
         gradient = self._new_gradient()
         self.chosen = state.chosen
         for group, cuts in zip(self.groups, self.cuts, strict=True):
-            members = [i for i in group.members if i in self.by_class]
+            members = [i for i in group.members if i in self.by_class and i not in self.by_error]
             if members:
                 self._measure(group, cuts, members, gradient)
                 self._sort(group, members)
@@ -107,9 +113,9 @@ class Evaluation:
 
     def value_and_gradient(self) -> tuple[Array, Array]:
         """Return both, in one pass where the loss is a sum over pixels."""
-        gradient = self._new_gradient()
         self._choose()
-        if not self.in_one_pass:
+        gradient = self._new_gradient()
+        if gradient is None or not self.in_one_pass:
             value, state = self._value(scratch=gradient)
             return value, self._gradient(gradient, state, None)
         sums: dict[int, Sums] = {}
@@ -138,8 +144,9 @@ class Evaluation:
         one_pass = all(formula.strategy == "pixel" for _, formula in self.terms)
         return self.all_reduce is None and one_pass
 
-    def _new_gradient(self) -> Array:
-        return self.lib.new_gradient(self.logits, self.threads)
+    def _new_gradient(self) -> Array | None:
+        """Return room for the gradient, None where it is made as a whole."""
+        return None if self.whole else self.lib.new_gradient(self.logits, self.threads)
 
     def _value(self, scratch: Array | None) -> tuple[Array, State]:
         sums: dict[int, Sums] = {}
@@ -171,9 +178,16 @@ class Evaluation:
         )
         return xp.astype(value, self.dtype, copy=False), state
 
-    def _gradient(self, gradient: Array, state: State, d: Array | None) -> Array:
+    def _gradient(self, room: Array | None, state: State, d: Array | None) -> Array:
+        """Return the gradient, in `room` if there is one."""
+        gradient = room
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
-            self._second_pass(group, cuts, gradient, state, d, add=n > 0)
+            grad_sums = {i: self._grad_sums(i, state, d) for i in group.members}
+            if room is not None:
+                self._second_pass(group, cuts, room, grad_sums, add=n > 0)
+            else:
+                mine = group.as_gradient(self._of_pixels(group, group.everything, grad_sums))
+                gradient = mine if n == 0 else gradient + mine
         self.by_error.clear()
         return gradient
 
@@ -251,30 +265,32 @@ class Evaluation:
         group: Group,
         cuts: list[Cut],
         gradient: Array,
-        state: State,
-        d: Array | None,
+        grad_sums: dict[int, Sums],
         *,
         add: bool,
     ) -> None:
-        """Write, or add, the gradient of each block: the derivatives of all losses, added."""
+        """Write, or add, the gradient of each block."""
         out = group.classes_second(gradient)
-        grad_sums = {i: self._grad_sums(i, state, d) for i in group.members}
 
         def work(cut: Cut) -> None:
-            seen = group.pixels(cut)
-            derivatives: list[Derivative | None] = [None] * len(seen)
-            for i in group.members:
-                formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
-                mine = tuple(self._of_block(i, one, cut, pixels) for one in grad_sums[i])
-                if i in self.by_error:
-                    by_error = group.read(self.by_error[i], cut) * mine[0][:, :, None]
-                    derivative = formula.error_derivative(pixels, by_error)
-                else:
-                    derivative = formula.derivative(pixels, mine)
-                _add(derivatives, group.view_of[i], derivative)
-            group.write(out, cut, _backward(seen, derivatives), add=add)
+            group.write(out, cut, self._of_pixels(group, cut, grad_sums), add=add)
 
         threads.ordered_map(work, cuts, self.threads)
+
+    def _of_pixels(self, group: Group, cut: Cut, grad_sums: dict[int, Sums]) -> Array:
+        """Return the gradient of a block: the derivatives of all losses, added."""
+        seen = group.last_pixels(cut)
+        derivatives: list[Derivative | None] = [None] * len(seen)
+        for i in group.members:
+            formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
+            mine = tuple(self._of_block(i, one, cut, pixels) for one in grad_sums[i])
+            if i in self.by_error:
+                by_error = group.read(self.by_error[i], cut) * mine[0][:, :, None]
+                derivative = formula.error_derivative(pixels, by_error)
+            else:
+                derivative = formula.derivative(pixels, mine)
+            _add(derivatives, group.view_of[i], derivative)
+        return _backward(seen, derivatives)
 
     def _only_pass(
         self, group: Group, cuts: list[Cut], gradient: Array, *, add: bool

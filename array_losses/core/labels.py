@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from array_losses.core.library import Library
 
 __all__ = [
+    "DeviceLabels",
     "IndexedLabels",
     "Labels",
     "as_integers",
@@ -244,3 +245,46 @@ class IndexedLabels(Labels):
             place += xp.arange(count, dtype=by_image.dtype, device=self._device)[None, :]
             self._place = xp.reshape(place, (-1,))
         return self._place
+
+
+class DeviceLabels(Labels):
+    """Labels on a device, where nothing is inspected: read and written by the index of the class.
+
+    Parameters
+    ----------
+    labels : array (images, 1, pixels)
+        Integers.
+    mask : bool array of that shape, optional
+        Which labels count; of the others none is bad.
+    """
+
+    def __init__(self, lib: Library, labels: Array, num_classes: int, mask: Array | None) -> None:
+        super().__init__(lib, labels, num_classes)
+        self._index = lib.class_index(labels, num_classes)
+        bad = self._index != labels
+        self._bad = bad if mask is None else bad & mask
+
+    def pick(self, x: Array) -> Array:
+        """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
+        return self.lib.take_class(x, self._index)
+
+    def put(self, x: Array, values: Array) -> Array:
+        """Return `x` with values (images, 1, pixels) at the labels; `x` may change."""
+        return self.lib.put_class(x, self._index, values)
+
+    def spoiled(self, x: Array) -> Array:
+        """Return `x` (images, 1, pixels) with NaN at bad labels; `x` may change."""
+        return self.lib.filled(x, self._bad, float("nan"))
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries at the labels, and all others with 0 there; `x` may change."""
+        label = self.pick(x)
+        return label, self.put(x, self.xp.zeros_like(label))
+
+    def join(self, label: Array, others: Array) -> Array:
+        """Return the inverse of `split`; `others`, with 0 at the labels, may change."""
+        return self.put(others, label)
+
+    def of_class(self, numbers: Array) -> Array:
+        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
+        return self.pick(numbers)

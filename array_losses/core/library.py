@@ -84,6 +84,65 @@ class Library:
         sums = xp.take(total, edges, axis=0)
         return sums[1:] - sums[:-1]
 
+    # Large kernels of devices, for arrays (images, classes, pixels).
+
+    def softmax(self, logits: Array) -> Array:
+        """Return the probability of each class."""
+        xp = self.xp
+        exp = xp.exp(logits - self.largest_class(logits))
+        exp /= self.over_classes(exp)
+        return exp
+
+    def log_softmax(self, logits: Array) -> Array:
+        """Return its logarithm."""
+        xp = self.xp
+        shifted = logits - self.largest_class(logits)
+        shifted -= xp.log(self.over_classes(xp.exp(shifted)))
+        return shifted
+
+    def softmax_backward(self, p: Array, dp: Array) -> Array:
+        """Return p (dp - mean of dp), which may lie in place of `dp`."""
+        dp -= self.sum_classes(dp, p)
+        dp *= p
+        return dp
+
+    def add_product(self, x: Array, y: Array, z: Array) -> Array:
+        """Return x + y z, in place of `x`."""
+        x += y * z
+        return x
+
+    def filled(self, x: Array, where: Array, value: float) -> Array:
+        """Return `x` with a number where a mask says so, in place if it can be."""
+        return self.xp.where(where, value, x)
+
+    def class_index(self, labels: Array, num_classes: int) -> Array:
+        """Return labels as the index of a class, the nearest for one that is none."""
+        xp, on = self.xp, device(labels)
+        index = xp.astype(labels, index_dtype(xp, on), copy=False)
+        highest = xp.full_like(index, num_classes - 1)
+        return xp.minimum(xp.maximum(index, xp.zeros_like(index)), highest)
+
+    def take_class(self, x: Array, index: Array) -> Array:
+        """Return the entry of `x` at the class that `index` (images, 1, pixels) names."""
+        xp, (images, _, pixels) = self.xp, index.shape
+        every = xp.broadcast_to(x, (images, x.shape[1], pixels))
+        return xp.take_along_axis(every, index, axis=1)
+
+    def likeliest_class(self, p: Array) -> Array:
+        """Return the index of the largest entry of all classes, (images, 1, pixels)."""
+        return self.xp.argmax(p, axis=1, keepdims=True)
+
+    def put_class(self, x: Array, index: Array, values: Array) -> Array:
+        """Return `x` with `values` (images, 1, pixels) at that class, in place if it can be."""
+        xp, (images, classes, pixels) = self.xp, x.shape
+        on = device(x)
+        if not self.writes_by_index:
+            every = xp.arange(classes, dtype=index.dtype, device=on)
+            return xp.where(index == every[None, :, None], values, x)
+        image, pixel = (xp.arange(n, dtype=index.dtype, device=on) for n in (images, pixels))
+        x[image[:, None], index[:, 0, :], pixel[None, :]] = values[:, 0, :]
+        return x
+
     # Sums of products of arrays (images, classes, pixels).
 
     def sum_pixels(self, x: Array, y: Array) -> Array:

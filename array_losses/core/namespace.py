@@ -39,6 +39,7 @@ __all__ = [
     "number_of",
     "per_class",
     "quotient",
+    "sum_pixels",
     "wide_dtype",
 ]
 
@@ -329,3 +330,12 @@ def inverse(xp: Namespace, y: Array) -> Array:
         return quotient(xp, xp.ones_like(y), y)
     unit = near_constant(xp, y)
     return (1.0 / unit) / (y / unit)
+
+
+def sum_pixels(xp: Namespace, x: Array, *, per_image: bool, dtype: DType | None = None) -> Array:
+    """Return the sums over pixels of an array (images, n, pixels): (1, n), or (images, n)."""
+    # With its dtype: array-api-strict widens sums of integers also where the device has no int64.
+    dtype = dtype or x.dtype
+    if per_image:
+        return xp.sum(x, axis=2, dtype=dtype)
+    return xp.sum(x, axis=(0, 2), dtype=dtype)[None, :]

@@ -8,7 +8,8 @@ from typing import Any
 from array_losses.core import autodiff, probability, target_probability
 from array_losses.core.block import Block, View
 from array_losses.core.derivative import Derivative
-from array_losses.core.labels import Labels
+from array_losses.core.device_softmax import DeviceSoftmax
+from array_losses.core.labels import DeviceLabels, Labels
 from array_losses.core.namespace import (
     Array,
     DType,
@@ -17,6 +18,7 @@ from array_losses.core.namespace import (
     index_dtype,
     is_bool,
     per_class,
+    sum_pixels,
     wide_dtype,
 )
 from array_losses.core.target import Target, check_probabilities, only_probabilities
@@ -232,6 +234,8 @@ class Pixels:
         if labels is not None and softmax:
             if lib.labelled_softmax is not None:
                 return lib.labelled_softmax(lib, self.logits, labels)
+            if isinstance(labels, DeviceLabels):
+                return DeviceSoftmax(lib, self.logits, labels)
             if kept is None:
                 return target_probability.LabelledSoftmax.of_logits(
                     lib, self.logits, labels, can_inspect=can_inspect
@@ -277,7 +281,7 @@ class Pixels:
 
     def sum(self, x: Array, *, per_image: bool = False) -> Array:
         """Return the weighted sum of `x` over pixels: (1, classes), or (images, classes)."""
-        return _sum_pixels(self.xp, self.weighted(x), per_image=per_image)
+        return sum_pixels(self.xp, self.weighted(x), per_image=per_image)
 
     def confusion(self, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives, summed.
@@ -286,11 +290,7 @@ class Pixels:
         """
         xp = self.xp
         if not self.mode.autodiff:
-            sums = self.p_t.confusion(self.weights)
-            if per_image or self.shape[0] == 1:
-                return sums
-            tp, fp, fn = (xp.sum(one, axis=0)[None, :] for one in sums)
-            return tp, fp, fn
+            return self.p_t.confusion(self.weights, per_image=per_image)
         there = self.target
         if isinstance(self.p_t, autodiff.LabelledSoftmax):
             p, one_minus_p, outside = self.p_t.p, self.p_t.one_minus_p, self.p_t.p_others
@@ -314,15 +314,15 @@ class Pixels:
         if self.read_target.unit_weights:
             # As integers: float32 stops counting at 2**24.
             whole = xp.astype(weights, index_dtype(xp, self.device))
-            summed = xp.astype(_sum_pixels(xp, whole, per_image=False), self.dtype)
+            summed = xp.astype(sum_pixels(xp, whole, per_image=False), self.dtype)
         else:
-            summed = _sum_pixels(xp, weights, per_image=False)
+            summed = sum_pixels(xp, weights, per_image=False)
         return xp.broadcast_to(summed, (1, classes)) if by_class else summed
 
     def number_chosen(self) -> Array:
         """Return how many pixels are chosen, those that do not count among them, (1, 1)."""
         xp, counts = self.xp, index_dtype(self.xp, self.device)
-        number = _sum_pixels(xp, xp.astype(self.chosen, counts), per_image=False)
+        number = sum_pixels(xp, xp.astype(self.chosen, counts), per_image=False)
         return xp.astype(number, self.dtype)
 
     def counts_of_class(self, number: int | None, images: slice) -> tuple[Array, Array]:
@@ -383,10 +383,3 @@ def count_dtype(xp: Namespace, counts: Array) -> DType:
 
 def _sum(x: Array | None, y: Array) -> Array:
     return y if x is None else x + y
-
-
-def _sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:
-    # With its dtype: array-api-strict widens sums of integers also where the device has no int64.
-    if per_image:
-        return xp.sum(x, axis=2, dtype=x.dtype)
-    return xp.sum(x, axis=(0, 2), dtype=x.dtype)[None, :]

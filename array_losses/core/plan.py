@@ -17,8 +17,9 @@ _CPU_BLOCK_BYTES = 1 << 20
 # do little but hand the interpreter lock to each other: then up to twice as much.
 _CPU_ENOUGH_PIXELS = 1 << 15
 _DIGITS = 18  # of a number in a variable: Python refuses to read thousands
-# On an accelerator a block only bounds memory; many small kernels would cost time.
-_ACCELERATOR_BLOCK_BYTES = 1 << 28
+# On an accelerator a block only bounds memory; many small kernels would cost time, and what is more
+# than one block is computed twice.
+_ACCELERATOR_BLOCK_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from array_losses.core import labels
 from array_losses.core.block import Block, View
-from array_losses.core.labels import Labels
+from array_losses.core.labels import DeviceLabels, Labels
 from array_losses.core.namespace import (
     Array,
     DType,
@@ -98,6 +98,9 @@ class Target:
         labelled, num_classes = self._block.labelled, self._block.shape[1]
         target = labels.as_integers(xp, target)
         target = target[:, None, :] if labelled else target
+        if labelled and num_classes > 1 and not (can_inspect or self._traced):
+            self._read_on_device(target)
+            return
         highest = num_classes - 1 if labelled and num_classes > 1 else 1
         ignore = self._view.ignore_index
         weights = None if pixel_weights is None else pixel_weights[:, None, :]
@@ -123,6 +126,13 @@ class Target:
             self.labels = make(target, num_classes)
         else:
             self.one_hot = target == 1
+
+    def _read_on_device(self, target: Array) -> None:
+        """Read labels that are not inspected: bad ones spoil what is read with them."""
+        hidden = labels.ignored(self.xp, target, self._view.ignore_index)
+        if hidden is not None:
+            self._count_only(~hidden)
+        self.labels = DeviceLabels(self._lib, target, self._block.shape[1], self.mask)
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
         """Return labels as floating numbers, NaN for a bad one.

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from array_losses.core.derivative import Derivative, PerClass
 from array_losses.core.labels import Labels
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array
+from array_losses.core.namespace import Array, Namespace
 from array_losses.core.probability import (
     ElementWise,
     EveryClass,
@@ -34,6 +34,8 @@ __all__ = [
     "Multilabel",
     "OneHot",
     "SoftCounts",
+    "label_and_others",
+    "pooled",
 ]
 
 SoftCounts: TypeAlias = tuple[Array, Array, Array]
@@ -42,10 +44,10 @@ SoftCounts: TypeAlias = tuple[Array, Array, Array]
 class HardTarget(Probability):
     """What all hard targets offer."""
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives of each class.
 
-        Sums over pixels, (images, classes).
+        Sums over pixels, (1, classes), or (images, classes).
         """
         raise NotImplementedError
 
@@ -149,11 +151,11 @@ class LabelledSoftmax(HardTarget):
         """The probability of each class, 0 for the label."""
         return self._over_total(self._split[1])
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         outside = self.lib.sum_pixels(self._split[1], times(weights, self._inverse))
         inside, missed = (self._labels.sums(times(weights, x)) for x in (self.p, self.one_minus_p))
-        return inside, outside, missed
+        return pooled(self.xp, (inside, outside, missed), per_image=per_image)
 
     def errors(self) -> Array:
         """Return p, but 1 - p for the label.
@@ -182,7 +184,7 @@ class LabelledSoftmax(HardTarget):
         """
         if d.log_p_t is None and self._labels.by_products:
             return self._as_one_hot(d, weights)
-        label, others = self._of_label_and_others(d, weights)
+        label, others = label_and_others(self._labels, d, weights)
         r = 0.0 if d.log_p_t is None else d.log_p_t
         of_label = r * self.one_minus_p
         if others is None:
@@ -203,22 +205,6 @@ class LabelledSoftmax(HardTarget):
         dp = _by_p(self.lib, d, one_hot, weights, can_inspect=self._can_inspect)
         p = self._over_total(self._exp)
         return through_softmax(self.lib, p, dp, can_inspect=self._can_inspect)
-
-    def _of_label_and_others(
-        self, d: Derivative, weights: Array | None
-    ) -> tuple[Array | None, Array | None]:
-        """Return d loss / d p of the label and of the others, which may be one number per class."""
-        label = others = None
-        if d.by_class is not None:
-            present, absent = d.by_class
-            label = times(weights, self._labels.of_class(present))
-            others = absent + 0.0 if weights is None else weights * absent  # to be changed
-        for dense, sign in ((d.p, 1.0), (d.error, -1.0)):
-            if dense is not None:
-                here = sign * self._labels.pick(dense)
-                label = here if label is None else label + here
-                others = dense if others is None else others + dense
-        return label, others
 
 
 class _Each(HardTarget):
@@ -258,12 +244,12 @@ class LabelledGiven(_Each):
         self._every = p
         self._labels = labels
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         _, others = self._labels.split(self._every + 0.0)
         outside = self.xp.sum(times(weights, others), axis=2)
         inside, missed = (self._labels.sums(times(weights, x)) for x in (self.p, self.one_minus_p))
-        return inside, outside, missed
+        return pooled(self.xp, (inside, outside, missed), per_image=per_image)
 
     def errors(self) -> Array:
         """Return p, but 1 - p for the label."""
@@ -300,10 +286,11 @@ class OneHot(HardTarget):
         self._every = every
         self._one_hot = one_hot
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         p, missed = self._every.p, self._every.one_minus_p
-        return _counts(self.lib, self._one_hot, weights, p, p, missed)
+        counts = _counts(self.lib, self._one_hot, weights, p, p, missed)
+        return pooled(self.xp, counts, per_image=per_image)
 
     def errors(self) -> Array:
         """Return p, but 1 - p where the target has the class."""
@@ -333,10 +320,11 @@ class Multilabel(_Each):
         self._one_hot = one_hot
         self._can_inspect = can_inspect
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         p, wrong = self.p, self.one_minus_p
-        return _counts(self.lib, self._one_hot, weights, p, wrong, wrong)
+        counts = _counts(self.lib, self._one_hot, weights, p, wrong, wrong)
+        return pooled(self.xp, counts, per_image=per_image)
 
     def errors(self) -> Array:
         """Return 1 - p_t."""
@@ -353,6 +341,23 @@ class Multilabel(_Each):
         return self._at.chain(dp, dlog)
 
 
+def label_and_others(
+    labels: Labels, d: Derivative, weights: Array | None
+) -> tuple[Array | None, Array | None]:
+    """Return d loss / d p of the label and of the others, which may be one number per class."""
+    label = others = None
+    if d.by_class is not None:
+        present, absent = d.by_class
+        label = times(weights, labels.of_class(present))
+        others = absent + 0.0 if weights is None else weights * absent  # to be changed
+    for dense, sign in ((d.p, 1.0), (d.error, -1.0)):
+        if dense is not None:
+            here = sign * labels.pick(dense)
+            label = here if label is None else label + here
+            others = dense if others is None else others + dense
+    return label, others
+
+
 def _counts(
     lib: Library, one_hot: Array, weights: Array | None, hit: Array, false: Array, missed: Array
 ) -> SoftCounts:
@@ -360,6 +365,14 @@ def _counts(
     there, absent = times(weights, one_hot), times(weights, 1.0 - one_hot)
     pairs = ((there, hit), (absent, false), (there, missed))
     tp, fp, fn = (lib.sum_pixels(*pair) for pair in pairs)
+    return tp, fp, fn
+
+
+def pooled(xp: Namespace, sums: SoftCounts, *, per_image: bool) -> SoftCounts:
+    """Return sums of each image, or of all images."""
+    if per_image or sums[0].shape[0] == 1:
+        return sums
+    tp, fp, fn = (xp.sum(one, axis=0)[None, :] for one in sums)
     return tp, fp, fn
 
 

@@ -13,7 +13,7 @@ from array_losses.core.labels import Labels
 from array_losses.core.library import Library
 from array_losses.core.namespace import Array, DType, Namespace
 from array_losses.core.probability import once, times
-from array_losses.core.target_probability import LabelledSoftmax, SoftCounts
+from array_losses.core.target_probability import LabelledSoftmax, SoftCounts, pooled
 
 __all__ = ["Jax", "alike", "as_numpy", "is_known", "is_traced"]
 
@@ -81,7 +81,7 @@ class CompiledSoftmax(LabelledSoftmax):
     def _sum_others(self) -> Array:
         return _over_classes(jnp.sum, jnp.add, self._other, self._logits, self._labels.equal)
 
-    def confusion(self, weights: Array | None) -> SoftCounts:
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         equal, e = self._labels.equal, self._split[0]
         share = times(weights, self._inverse)
@@ -91,7 +91,7 @@ class CompiledSoftmax(LabelledSoftmax):
             jnp.where(equal, self._sum_others * share, 0.0),
         )
         inside, outside, missed = (jnp.sum(piece, axis=2) for piece in pieces)
-        return inside, outside, missed
+        return pooled(self.xp, (inside, outside, missed), per_image=per_image)
 
     def backward(self, d: Derivative, weights: Array | None) -> Array:
         """Return d loss / d logits, the label among the others: that fuses into one loop."""

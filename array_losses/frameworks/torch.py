@@ -37,6 +37,39 @@ class Torch(Library):
         nothing = torch.zeros((length,), dtype=dtype, device=places.device)
         return nothing.index_add(0, places, x.to(dtype))
 
+    def softmax(self, logits: Array) -> Array:
+        """Return the probability of each class."""
+        return _along_classes(torch.softmax, logits)
+
+    def log_softmax(self, logits: Array) -> Array:
+        """Return its logarithm."""
+        return _along_classes(torch.log_softmax, logits)
+
+    def softmax_backward(self, p: Array, dp: Array) -> Array:
+        """Return p (dp - mean of dp)."""
+        return _along_classes(_softmax_backward, p, dp)
+
+    def add_product(self, x: Array, y: Array, z: Array) -> Array:
+        """Return x + y z, in place of `x`."""
+        return x.addcmul_(y, z)
+
+    def filled(self, x: Array, where: Array, value: float) -> Array:
+        """Return `x` with a number where a mask says so, in place."""
+        return x.masked_fill_(where, value)
+
+    def class_index(self, labels: Array, num_classes: int) -> Array:
+        """Return labels as the index of a class, the nearest for one that is none."""
+        highest = min(num_classes - 1, torch.iinfo(labels.dtype).max)
+        return labels.clamp(0, highest).to(torch.int64)
+
+    def take_class(self, x: Array, index: Array) -> Array:
+        """Return the entry of `x` at the class that `index` (images, 1, pixels) names."""
+        return torch.gather(x.expand(*index.shape[:1], -1, *index.shape[2:]), 1, index)
+
+    def put_class(self, x: Array, index: Array, values: Array) -> Array:
+        """Return `x` with `values` (images, 1, pixels) at that class, in place."""
+        return x.scatter_(1, index, values)
+
     def in_order(self, x: Array, order: Array) -> Array:
         """Return the entries of `x` in that order."""
         # The standard's take_along_axis turns sizes that are left open into numbers.
@@ -45,6 +78,21 @@ class Torch(Library):
     def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
         """Return the sums of `x` up to each place of its last axis."""
         return torch.cumsum(x, -1, dtype=dtype)
+
+
+def _along_classes(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Return a function along axis 1; where the classes lie side by side in memory, without a copy.
+
+    PyTorch's softmax works on contiguous tensors, and copies others.
+    """
+    last = [x.movedim(1, -1) for x in arrays]
+    if arrays[0].is_contiguous() or not last[0].is_contiguous():
+        return function(*arrays, 1)
+    return function(*last, -1).movedim(-1, 1)
+
+
+def _softmax_backward(p: Array, dp: Array, axis: int) -> Array:
+    return torch.ops.aten._softmax_backward_data(dp, p, axis, p.dtype)
 
 
 TORCH = Torch(namespace_of(x=torch.empty((), dtype=torch.float32, device="cpu")))

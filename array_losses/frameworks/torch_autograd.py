@@ -123,11 +123,12 @@ class _Loss(torch.autograd.Function):
         each: list[Array] | None,
     ) -> Array:
         evaluation = _Eager(Call(terms, logits, target, pixel_weights, all_reduce))
-        ctx.gradient = ctx.state = None
+        ctx.gradient = ctx.state = ctx.evaluation = None
         if evaluation.better_at_once:
             loss, ctx.gradient = evaluation.value_and_gradient(each)
         else:
             loss, ctx.state = evaluation.value(each)
+            ctx.evaluation = evaluation if evaluation.keeps_pixels else None
         ctx.save_for_backward(logits, target, pixel_weights)
         ctx.terms, ctx.all_reduce = terms, all_reduce
         return loss
@@ -148,7 +149,9 @@ class _Loss(torch.autograd.Function):
             # A gradient that the logits do not move (the hinge's) is in their graph all the same.
             gradient = torch.where(torch.zeros_like(logits, dtype=torch.bool), logits, gradient)
         elif ctx.state is not None:
-            gradient = _Eager(call).gradient(ctx.state, d)
+            # What was computed serves once: it becomes the gradient.
+            evaluation, ctx.evaluation = ctx.evaluation, None
+            gradient = (evaluation or _Eager(call)).gradient(ctx.state, d)
         else:
             gradient = _made_at_once(ctx, d, call)
         return gradient, None, None, None, None, None
@@ -158,7 +161,7 @@ def _made_at_once(ctx: Any, d: Array, call: Call) -> Array:
     """Return `d` times the gradient that came with the value."""
     # Let go of it: what nobody else holds becomes `logits.grad` without a copy.
     gradient, ctx.gradient = ctx.gradient, None
-    as_it_is = d.is_cpu and d.item() == 1.0
+    as_it_is = d.item() == 1.0
     scaled_half = call.logits.dtype == torch.float16 and not as_it_is
     if gradient is None or scaled_half:
         evaluation = _Eager(call)
@@ -206,10 +209,15 @@ class _Eager:
     def better_at_once(self) -> bool:
         """Whether the gradient should come with the value.
 
-        Not where it would be in float16, and to inspect what it is multiplied by (a loss scale,
-        say) would wait for a device: then it must not have been rounded before.
+        Not on a device: what it is multiplied by cannot be inspected there, and to multiply the
+        whole of it costs as much as two softmaxes.
         """
-        return self.engine.better_at_once and (self.shared or self.dtype != torch.float16)
+        return self.shared and self.engine.better_at_once
+
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether the gradient can be made from what was computed for the value."""
+        return self.engine.whole
 
     def value(self, each: list[Array] | None = None) -> tuple[Array, State]:
         """Return the loss, and what the backward pass needs of it."""

@@ -149,10 +149,12 @@ EAGER = {
     f"core/{name}.py"
     for name in (
         "bucket_sort",
+        "device_softmax",
         "engine",
         "histogram",
         "label_confusion",
         "labels",
+        "library",
         "low_precision",
         "probability",
         "target_probability",
