@@ -12,7 +12,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.overrides import TorchFunctionMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from array_losses.frameworks import torch as tensors
@@ -22,33 +21,42 @@ from tests.devices.counting import places_of_call
 NAME = "gpu"
 
 
-class CopiesToDevice(TorchFunctionMode):
-    """Counts numbers of the host that become tensors of the device, by place: each is a wait."""
+class CopiesToDevice:
+    """Counts numbers of the host that become tensors of the device, by place: each is a wait.
+
+    By functions in place of PyTorch's own, since a mode does not reach the thread of a backward
+    pass.
+    """
 
     def __init__(self):
-        super().__init__()
         self.places = Counter()
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        made = func in {torch.asarray, torch.as_tensor, torch.tensor}
-        if not made or isinstance(args[0], torch.Tensor) or not _is_fake(kwargs.get("device")):
-            return func(*args, **kwargs)
-        self.places[places_of_call()[:1]] += 1
-        like = torch.asarray(np.asarray(args[0]), dtype=kwargs.get("dtype"))
-        return torch.empty(like.shape, dtype=like.dtype, device=kwargs["device"])
+    def counted(self, function):
+        """Return a function that makes tensors, which counts those of the device."""
+
+        def made(x, *args, **named):
+            if isinstance(x, torch.Tensor) or not _is_fake(named.get("device")):
+                return function(x, *args, **named)
+            self.places[places_of_call()[:1]] += 1
+            like = function(np.asarray(x), *args, **{**named, "device": "cpu"})
+            return torch.empty(like.shape, dtype=like.dtype, device=named["device"])
+
+        return made
 
 
 @contextmanager
 def fake_device():
     """Work with fake tensors, made with device="gpu"; gives the copies that are made to it."""
     _registered()
+    copies = CopiesToDevice()
     # Fake tensors, and the modes that follow them, are transforms; here they stand for plain ones.
     with (
         patch.object(tensors, "is_transformed", _never),
         patch.object(torch_autograd, "is_transformed", _never),
+        patch.object(torch, "asarray", copies.counted(torch.asarray)),
+        patch.object(torch, "as_tensor", copies.counted(torch.as_tensor)),
+        patch.object(torch, "tensor", copies.counted(torch.tensor)),
         FakeTensorMode(),
-        CopiesToDevice() as copies,
     ):
         yield copies
 
