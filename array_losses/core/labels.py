@@ -268,8 +268,8 @@ class DeviceLabels(Labels):
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
         return self.lib.take_class(x, self._index)
 
-    def put(self, x: Array, values: Array) -> Array:
-        """Return `x` with values (images, 1, pixels) at the labels; `x` may change."""
+    def put(self, x: Array, values: Array | float) -> Array:
+        """Return `x` with a number, or values (images, 1, pixels), at the labels; it may change."""
         return self.lib.put_class(x, self._index, values)
 
     def spoiled(self, x: Array) -> Array:

@@ -100,6 +100,18 @@ class Library:
         shifted -= xp.log(self.over_classes(xp.exp(shifted)))
         return shifted
 
+    def sigmoid(self, logits: Array) -> Array:
+        """Return the logistic function, with the relative accuracy of its small values."""
+        xp = self.xp
+        small = xp.exp(-xp.abs(logits))
+        large = 1.0 / (1.0 + small)
+        return xp.where(logits < 0.0, small * large, large)
+
+    def log_sigmoid(self, logits: Array) -> Array:
+        """Return its logarithm."""
+        xp = self.xp
+        return xp.minimum(logits, xp.zeros_like(logits)) - xp.log1p(xp.exp(-xp.abs(logits)))
+
     def softmax_backward(self, p: Array, dp: Array) -> Array:
         """Return p (dp - mean of dp), which may lie in place of `dp`."""
         dp -= self.sum_classes(dp, p)
@@ -132,15 +144,19 @@ class Library:
         """Return the index of the largest entry of all classes, (images, 1, pixels)."""
         return self.xp.argmax(p, axis=1, keepdims=True)
 
-    def put_class(self, x: Array, index: Array, values: Array) -> Array:
-        """Return `x` with `values` (images, 1, pixels) at that class, in place if it can be."""
+    def put_class(self, x: Array, index: Array, values: Array | float) -> Array:
+        """Return `x` with a number, or values (images, 1, pixels), at that class.
+
+        In place if it can be.
+        """
         xp, (images, classes, pixels) = self.xp, x.shape
         on = device(x)
         if not self.writes_by_index:
             every = xp.arange(classes, dtype=index.dtype, device=on)
             return xp.where(index == every[None, :, None], values, x)
         image, pixel = (xp.arange(n, dtype=index.dtype, device=on) for n in (images, pixels))
-        x[image[:, None], index[:, 0, :], pixel[None, :]] = values[:, 0, :]
+        one = values if isinstance(values, float) else values[:, 0, :]
+        x[image[:, None], index[:, 0, :], pixel[None, :]] = one
         return x
 
     # Sums of products of arrays (images, classes, pixels).

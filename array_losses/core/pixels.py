@@ -8,7 +8,7 @@ from typing import Any
 from array_losses.core import autodiff, probability, target_probability
 from array_losses.core.block import Block, View
 from array_losses.core.derivative import Derivative
-from array_losses.core.device_softmax import DeviceSoftmax
+from array_losses.core.device_probability import DeviceMultilabel, DeviceSoftmax
 from array_losses.core.labels import DeviceLabels, Labels
 from array_losses.core.namespace import (
     Array,
@@ -41,6 +41,11 @@ class Mode:
     can_inspect: bool = False
     traced: bool = False
     autodiff: bool = False
+
+    @property
+    def on_device(self) -> bool:
+        """Whether nothing follows the operations, and yet no value can be inspected."""
+        return not (self.can_inspect or self.traced)
 
 
 @dataclass
@@ -247,6 +252,8 @@ class Pixels:
             return target_probability.LabelledGiven(lib, self.logits, labels)
         if self.multiclass:
             return target_probability.OneHot(self.every, self.one_hot)
+        if self.mode.on_device and self.view.activation == "sigmoid":
+            return DeviceMultilabel(lib, self.logits, self.target)
         at = self.flipped(self.sign) if kept is None else probability.ModerateSigmoid(lib, kept())
         return target_probability.Multilabel(at, self.one_hot, can_inspect=can_inspect)
 

@@ -96,11 +96,11 @@ class Target:
     def _read_labels(self, target: Array, pixel_weights: Array | None) -> None:
         xp, can_inspect = self.xp, self._can_inspect
         labelled, num_classes = self._block.labelled, self._block.shape[1]
-        target = labels.as_integers(xp, target)
         target = target[:, None, :] if labelled else target
-        if labelled and num_classes > 1 and not (can_inspect or self._traced):
+        if not (can_inspect or self._traced):
             self._read_on_device(target)
             return
+        target = labels.as_integers(xp, target)
         highest = num_classes - 1 if labelled and num_classes > 1 else 1
         ignore = self._view.ignore_index
         weights = None if pixel_weights is None else pixel_weights[:, None, :]
@@ -116,9 +116,9 @@ class Target:
             if self._traced and labelled and self._lib.compares_floats:
                 target = self._as_floats(target, bad)
                 self._replaced.append(lambda z: z + 0.0 * target)
-            elif not can_inspect:
+            elif self._traced:
                 self._replaced.append(self._spoiling(bad))
-            if not self._traced:  # Comparisons need no replacement, indices do.
+            else:  # Comparisons need no replacement, indices do.
                 unfit = bad if hidden is None else bad | hidden
                 target = target * xp.astype(~unfit, target.dtype)
         if labelled and num_classes > 1:
@@ -128,11 +128,25 @@ class Target:
             self.one_hot = target == 1
 
     def _read_on_device(self, target: Array) -> None:
-        """Read labels that are not inspected: bad ones spoil what is read with them."""
-        hidden = labels.ignored(self.xp, target, self._view.ignore_index)
+        """Read a hard target that is not inspected: a bad label makes NaN of what it says."""
+        xp, num_classes = self.xp, self._block.shape[1]
+        by_label = self._block.labelled and num_classes > 1
+        if is_bool(xp, target.dtype) and not by_label:
+            self.one_hot = target
+            return
+        target = labels.as_integers(xp, target)
+        hidden = labels.ignored(xp, target, self._view.ignore_index)
         if hidden is not None:
             self._count_only(~hidden)
-        self.labels = DeviceLabels(self._lib, target, self._block.shape[1], self.mask)
+        if by_label:
+            self.labels = DeviceLabels(self._lib, target, num_classes, self.mask)
+            return
+        there = target == 1
+        bad = target != there  # neither 0 nor 1
+        if hidden is not None:
+            bad = bad & ~hidden
+        self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
+        self.one_hot = there
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
         """Return labels as floating numbers, NaN for a bad one.

@@ -45,6 +45,14 @@ class Torch(Library):
         """Return its logarithm."""
         return _along_classes(torch.log_softmax, logits)
 
+    def sigmoid(self, logits: Array) -> Array:
+        """Return the logistic function, with the relative accuracy of its small values."""
+        return torch.sigmoid(logits)
+
+    def log_sigmoid(self, logits: Array) -> Array:
+        """Return its logarithm."""
+        return torch.nn.functional.logsigmoid(logits)
+
     def softmax_backward(self, p: Array, dp: Array) -> Array:
         """Return p (dp - mean of dp)."""
         return _along_classes(_softmax_backward, p, dp)
@@ -66,8 +74,8 @@ class Torch(Library):
         """Return the entry of `x` at the class that `index` (images, 1, pixels) names."""
         return torch.gather(x.expand(*index.shape[:1], -1, *index.shape[2:]), 1, index)
 
-    def put_class(self, x: Array, index: Array, values: Array) -> Array:
-        """Return `x` with `values` (images, 1, pixels) at that class, in place."""
+    def put_class(self, x: Array, index: Array, values: Array | float) -> Array:
+        """Return `x` with a number, or values (images, 1, pixels), at that class, in place."""
         return x.scatter_(1, index, values)
 
     def in_order(self, x: Array, order: Array) -> Array:

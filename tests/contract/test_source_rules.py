@@ -149,7 +149,7 @@ EAGER = {
     f"core/{name}.py"
     for name in (
         "bucket_sort",
-        "device_softmax",
+        "device_probability",
         "engine",
         "histogram",
         "label_confusion",

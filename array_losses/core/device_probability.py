@@ -1,0 +1,191 @@
+"""Target probability p_t on a device: few large kernels, nothing inspected.
+
+On a CPU blocks stay in the cache and what counts is the arithmetic (`target_probability`). On a
+device what counts is how often a large array is read or written, and how many kernels are started:
+the framework's fused softmax and sigmoid, choices in place of products, no shift of its own.
+"""
+
+from __future__ import annotations
+
+from array_losses.core.derivative import Derivative
+from array_losses.core.labels import DeviceLabels
+from array_losses.core.library import Library
+from array_losses.core.namespace import Array, Namespace, device, sum_pixels, wide_dtype
+from array_losses.core.probability import once, times
+from array_losses.core.target_probability import HardTarget, SoftCounts, label_and_others
+
+__all__ = ["DeviceMultilabel", "DeviceSoftmax"]
+
+
+class DeviceSoftmax(HardTarget):
+    """Softmax and labels: one array, with the probabilities, that all is worked out in.
+
+    In place of the label's own it holds whatever is needed there.
+
+    Parameters
+    ----------
+    logits : array (images, classes, pixels)
+    labels : DeviceLabels
+    """
+
+    def __init__(self, lib: Library, logits: Array, labels: DeviceLabels) -> None:
+        super().__init__(lib)
+        self._logits = logits
+        self._labels = labels
+        self._array = lib.softmax(logits)
+        # What the array holds at the label: None for p_t, as it was.
+        self._at_label: Array | float | None = None
+
+    def _with_label(self, values: Array | float) -> Array:
+        """Return the probabilities of the other classes, beside values at the label."""
+        if values is not self._at_label:
+            self._array = self._labels.put(self._array, values)
+            self._at_label = values
+        return self._array
+
+    @once
+    def p(self) -> Array:
+        """p_t."""
+        # Once it is not in the array any more, the logarithm is known, or wanted.
+        known = self._at_label is not None
+        return self.xp.exp(self.log_p) if known else self._labels.pick(self._array)
+
+    @once
+    def one_minus_p(self) -> Array:
+        """1 - p_t, the sum of the others."""
+        return self._labels.spoiled(self.lib.over_classes(self._with_label(0.0)))
+
+    @once
+    def _minus_rest(self) -> Array:
+        return -self.one_minus_p
+
+    @once
+    def log_p(self) -> Array:
+        """The logarithm of p_t."""
+        xp, rest = self.xp, self.one_minus_p
+        log_p = self._labels.pick(self.lib.log_softmax(self._logits))
+        return xp.where(rest < 0.5, xp.log1p(self._minus_rest), log_p)
+
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
+        """Return the weighted true positives, false positives and false negatives.
+
+        Sums over the label alone are differences: of the sums over all pixels with something at the
+        label, and with 0. In the wide dtype they lose nothing.
+        """
+        xp = self.xp
+        p, missed = self.p, self.one_minus_p
+        others = self._with_label(0.0)
+        every = others if weights is None else weights * others
+
+        def with_label(values: Array) -> Array:
+            if weights is None:
+                return self._with_label(values)
+            return self._labels.put(every, weights * values)
+
+        outside = _total(xp, every, per_image=per_image)
+        fn = _total(xp, with_label(missed), per_image=per_image) - outside
+        tp = _total(xp, with_label(p), per_image=per_image) - outside
+        # A bad label spoils every class.
+        return tp, outside + 0.0 * xp.sum(fn, axis=1, keepdims=True), fn
+
+    def errors(self) -> Array:
+        """Return p, but 1 - p for the label."""
+        _ = self.p  # while the array holds it
+        errors = self._with_label(self.one_minus_p)
+        errors += 0.0 * self.one_minus_p  # A bad label spoils every class.
+        return errors
+
+    def backward(self, d: Derivative, weights: Array | None) -> Array:
+        """Return d loss / d logits, in place of the probabilities: it can be asked for once.
+
+        As `LabelledSoftmax.backward`.
+        """
+        label, others = label_and_others(self._labels, d, weights)
+        grad_logits = None if others is None else self._through_softmax(label, others)
+        if d.log_p_t is None:
+            return grad_logits
+        of_log = self._with_label(self._minus_rest)
+        if grad_logits is not None:
+            return self.lib.add_product(grad_logits, of_log, -d.log_p_t)
+        of_log *= -d.log_p_t
+        return of_log
+
+    def _through_softmax(self, label: Array, others: Array) -> Array:
+        """Return p (dp - mean of dp), with dp less that of the likeliest class.
+
+        Where one class is almost sure, its dp is nearly the mean, and their difference would be
+        lost to rounding.
+        """
+        lib, xp, p_t = self.lib, self.xp, self.p
+        p = self._with_label(p_t)
+        start = xp.where(p_t > 0.5, label, lib.take_class(others, lib.likeliest_class(p)))
+        if others.shape == p.shape:
+            others -= start
+        else:
+            others = others - start
+        return lib.softmax_backward(p, self._labels.put(others, label - start))
+
+
+class DeviceMultilabel(HardTarget):
+    """Sigmoid, each class there or not: that of the logits, negative where the class is not there.
+
+    Parameters
+    ----------
+    logits : array (images, classes, pixels)
+    there : bool array of that shape
+    """
+
+    def __init__(self, lib: Library, logits: Array, there: Array) -> None:
+        super().__init__(lib)
+        self._there = there
+        self._signed = self._with_sign(logits)
+
+    def _with_sign(self, x: Array) -> Array:
+        return self.xp.where(self._there, x, -x)
+
+    @once
+    def p(self) -> Array:
+        """p_t."""
+        return self.lib.sigmoid(self._signed)
+
+    @once
+    def one_minus_p(self) -> Array:
+        """1 - p_t."""
+        return self.lib.sigmoid(-self._signed)
+
+    @once
+    def log_p(self) -> Array:
+        """The logarithm of p_t."""
+        return self.lib.log_sigmoid(self._signed)
+
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
+        """Return the weighted true positives, false positives and false negatives."""
+        xp, there = self.xp, self._there
+        hits, wrong = times(weights, self.p), times(weights, self.one_minus_p)
+        tp, fn = (_total(xp, xp.where(there, x, 0.0), per_image=per_image) for x in (hits, wrong))
+        return tp, _total(xp, wrong, per_image=per_image) - fn, fn
+
+    def errors(self) -> Array:
+        """Return 1 - p_t."""
+        return self.one_minus_p
+
+    def backward(self, d: Derivative, weights: Array | None) -> Array:
+        """Return d loss / d logits, by way of p_t."""
+        xp, dp = self.xp, None
+        if d.by_class is not None:
+            present, absent = d.by_class
+            dp = times(weights, xp.where(self._there, present, -absent))
+        if d.p is not None:
+            of_p = self._with_sign(d.p)
+            dp = of_p if dp is None else dp + of_p
+        if d.error is not None:
+            dp = -d.error if dp is None else dp - d.error
+        dlog = d.log_p_t
+        if dp is not None:
+            dp = dp * self.p
+            dlog = dp if dlog is None else dp + dlog
+        return self._with_sign(self.one_minus_p * dlog)
+
+
+def _total(xp: Namespace, x: Array, *, per_image: bool) -> Array:
+    return sum_pixels(xp, x, per_image=per_image, dtype=wide_dtype(xp, x.dtype, device(x)))
