@@ -11,10 +11,113 @@ from array_losses.core.derivative import Derivative
 from array_losses.core.labels import DeviceLabels
 from array_losses.core.library import Library
 from array_losses.core.namespace import Array, Namespace, device, sum_pixels, wide_dtype
-from array_losses.core.probability import once, times
+from array_losses.core.probability import ElementWise, EveryClass, once, times
 from array_losses.core.target_probability import HardTarget, SoftCounts, label_and_others
 
-__all__ = ["DeviceMultilabel", "DeviceSoftmax"]
+__all__ = [
+    "DeviceEveryClass",
+    "DeviceMultilabel",
+    "DeviceOneHot",
+    "DeviceSigmoid",
+    "DeviceSoftmax",
+]
+
+
+class DeviceEveryClass(EveryClass):
+    """Softmax of every class; what the likeliest one, k, is sure of comes from all others."""
+
+    def __init__(self, lib: Library, logits: Array) -> None:
+        super().__init__(lib)
+        self._logits = logits
+
+    @once
+    def p(self) -> Array:
+        """The probability."""
+        return self.lib.softmax(self._logits)
+
+    @once
+    def _k(self) -> Array:
+        return self.lib.likeliest_class(self.p)
+
+    @once
+    def _p_k(self) -> Array:
+        return self.lib.take_class(self.p, self._k)
+
+    @once
+    def _rest(self) -> Array:
+        """1 - p of the class k."""
+        lib, p_k = self.lib, self._p_k
+        rest = lib.over_classes(lib.put_class(self.p, self._k, 0.0))
+        lib.put_class(self.p, self._k, p_k)
+        return rest
+
+    @once
+    def one_minus_p(self) -> Array:
+        """1 - p."""
+        return self.lib.put_class(1.0 - self.p, self._k, self._rest)
+
+    @once
+    def log_p(self) -> Array:
+        """The logarithm of p."""
+        lib, rest = self.lib, self._rest
+        log_p = lib.log_softmax(self._logits)
+        sure = self.xp.log1p(-rest)
+        at_k = self.xp.where(rest < 0.5, sure, lib.take_class(log_p, self._k))
+        return lib.put_class(log_p, self._k, at_k)
+
+    def backward(self, d: Derivative) -> Array:
+        """Return d loss / d logits, from p and log p, whose derivatives may change."""
+        lib, grad_logits = self.lib, None
+        if d.p is not None:
+            dp = d.p - lib.take_class(d.p, self._k)
+            grad_logits = lib.softmax_backward(self.p, dp)
+        if d.log_p is not None:
+            of_log = self._of_log(d.log_p)
+            grad_logits = of_log if grad_logits is None else grad_logits + of_log
+        return grad_logits
+
+    def _of_log(self, dlog: Array) -> Array:
+        """Return dlog - p sum dlog; for the class k its own part is with its 1 - p."""
+        lib = self.lib
+        at_k = lib.take_class(dlog, self._k)
+        others = lib.put_class(dlog, self._k, 0.0)
+        of_others = lib.over_classes(others)
+        grad_logits = lib.add_product(others, self.p, -(of_others + at_k))
+        return lib.put_class(grad_logits, self._k, self._rest * at_k - self._p_k * of_others)
+
+
+class DeviceSigmoid(ElementWise):
+    """Sigmoid of every class."""
+
+    def __init__(self, lib: Library, logits: Array) -> None:
+        super().__init__(lib)
+        self._logits = logits
+
+    @once
+    def p(self) -> Array:
+        """The probability."""
+        return self.lib.sigmoid(self._logits)
+
+    @once
+    def one_minus_p(self) -> Array:
+        """1 - p."""
+        return self.lib.sigmoid(-self._logits)
+
+    @once
+    def log_p(self) -> Array:
+        """The logarithm of p."""
+        return self.lib.log_sigmoid(self._logits)
+
+    def chain(self, dp: Array | None, dlog: Array | None) -> Array | None:
+        """Return (p dp + dlog) (1 - p)."""
+        if dp is not None:
+            dp = dp * self.p
+            dlog = dp if dlog is None else dp + dlog
+        return None if dlog is None else dlog * self.one_minus_p
+
+    def from_log_one_minus_p(self, dlog: Array) -> Array:
+        """Return -p dlog."""
+        return -dlog * self.p
 
 
 class DeviceSoftmax(HardTarget):
@@ -138,7 +241,7 @@ class DeviceMultilabel(HardTarget):
     def __init__(self, lib: Library, logits: Array, there: Array) -> None:
         super().__init__(lib)
         self._there = there
-        self._signed = self._with_sign(logits)
+        self._at = DeviceSigmoid(lib, self._with_sign(logits))
 
     def _with_sign(self, x: Array) -> Array:
         return self.xp.where(self._there, x, -x)
@@ -146,24 +249,25 @@ class DeviceMultilabel(HardTarget):
     @once
     def p(self) -> Array:
         """p_t."""
-        return self.lib.sigmoid(self._signed)
+        return self._at.p
 
     @once
     def one_minus_p(self) -> Array:
         """1 - p_t."""
-        return self.lib.sigmoid(-self._signed)
+        return self._at.one_minus_p
 
     @once
     def log_p(self) -> Array:
         """The logarithm of p_t."""
-        return self.lib.log_sigmoid(self._signed)
+        return self._at.log_p
 
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
-        xp, there = self.xp, self._there
-        hits, wrong = times(weights, self.p), times(weights, self.one_minus_p)
-        tp, fn = (_total(xp, xp.where(there, x, 0.0), per_image=per_image) for x in (hits, wrong))
-        return tp, _total(xp, wrong, per_image=per_image) - fn, fn
+        wrong = times(weights, self.one_minus_p)
+        tp, fn = _sums_where(
+            self.xp, self._there, (times(weights, self.p), wrong), per_image=per_image
+        )
+        return tp, _total(self.xp, wrong, per_image=per_image) - fn, fn
 
     def errors(self) -> Array:
         """Return 1 - p_t."""
@@ -180,11 +284,51 @@ class DeviceMultilabel(HardTarget):
             dp = of_p if dp is None else dp + of_p
         if d.error is not None:
             dp = -d.error if dp is None else dp - d.error
-        dlog = d.log_p_t
-        if dp is not None:
-            dp = dp * self.p
-            dlog = dp if dlog is None else dp + dlog
-        return self._with_sign(self.one_minus_p * dlog)
+        return self._with_sign(self._at.chain(dp, d.log_p_t))
+
+
+class DeviceOneHot(HardTarget):
+    """Exclusive classes by a one-hot or multi-hot target: not one class alone need be so.
+
+    Parameters
+    ----------
+    every : EveryClass
+    there : bool array of the logits' shape
+    """
+
+    def __init__(self, every: EveryClass, there: Array) -> None:
+        super().__init__(every.lib)
+        self._every = every
+        self._there = there
+
+    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
+        """Return the weighted true positives, false positives and false negatives."""
+        p, missed = (times(weights, x) for x in (self._every.p, self._every.one_minus_p))
+        tp, fn = _sums_where(self.xp, self._there, (p, missed), per_image=per_image)
+        return tp, _total(self.xp, p, per_image=per_image) - tp, fn
+
+    def errors(self) -> Array:
+        """Return p, but 1 - p where the target has the class."""
+        return self.xp.where(self._there, self._every.one_minus_p, self._every.p)
+
+    def backward(self, d: Derivative, weights: Array | None) -> Array:
+        """Return d loss / d logits."""
+        xp, there, dp = self.xp, self._there, d.p
+        if d.by_class is not None:
+            of_class = times(weights, xp.where(there, *d.by_class))
+            dp = of_class if dp is None else dp + of_class
+        if d.error is not None:
+            of_error = xp.where(there, -d.error, d.error)
+            dp = of_error if dp is None else dp + of_error
+        return self._every.backward(Derivative(p=dp))
+
+
+def _sums_where(
+    xp: Namespace, there: Array, arrays: tuple[Array, Array], *, per_image: bool
+) -> tuple[Array, Array]:
+    """Return the sums over pixels of two arrays where the target has the class."""
+    first, second = (_total(xp, xp.where(there, x, 0.0), per_image=per_image) for x in arrays)
+    return first, second
 
 
 def _total(xp: Namespace, x: Array, *, per_image: bool) -> Array:

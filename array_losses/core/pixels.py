@@ -8,7 +8,13 @@ from typing import Any
 from array_losses.core import autodiff, probability, target_probability
 from array_losses.core.block import Block, View
 from array_losses.core.derivative import Derivative
-from array_losses.core.device_probability import DeviceMultilabel, DeviceSoftmax
+from array_losses.core.device_probability import (
+    DeviceEveryClass,
+    DeviceMultilabel,
+    DeviceOneHot,
+    DeviceSigmoid,
+    DeviceSoftmax,
+)
 from array_losses.core.labels import DeviceLabels, Labels
 from array_losses.core.namespace import (
     Array,
@@ -207,14 +213,16 @@ class Pixels:
         return self._made.every
 
     def _activate(self, logits: Array) -> Any:
-        forms = autodiff if self.mode.autodiff else probability
+        mode, softmax = self.mode, self.view.activation == "softmax"
+        forms = autodiff if mode.autodiff else probability
         if self.view.activation is None:
             return forms.Given(self.lib, logits)
-        softmax, can_inspect = self.view.activation == "softmax", self.mode.can_inspect
-        if self.mode.autodiff:
+        if mode.autodiff:
             return (autodiff.Softmax if softmax else autodiff.Sigmoid)(self.lib, logits)
+        if mode.on_device:
+            return (DeviceEveryClass if softmax else DeviceSigmoid)(self.lib, logits)
         form = probability.Softmax if softmax else probability.sigmoid
-        return form(self.lib, logits, can_inspect=can_inspect)
+        return form(self.lib, logits, can_inspect=mode.can_inspect)
 
     def flipped(self, sign: Array) -> Any:
         """Return `every` with p and 1 - p exchanged where `sign` is -1, not 1."""
@@ -250,6 +258,8 @@ class Pixels:
             )
         if labels is not None:
             return target_probability.LabelledGiven(lib, self.logits, labels)
+        if self.multiclass and self.mode.on_device:
+            return DeviceOneHot(self.every, self.target)
         if self.multiclass:
             return target_probability.OneHot(self.every, self.one_hot)
         if self.mode.on_device and self.view.activation == "sigmoid":

@@ -40,7 +40,7 @@ BUDGETS = {
     "ce, mask": Budget(59, 29.52, 7.50, waits=1),
     "focal, mask": Budget(75, 70.52, 11.50, waits=1),
     "dice, mask": Budget(181, 38.33, 8.50, waits=3),
-    "ce+dice, mask": Budget(229, 46.34, 10.50, waits=4),
+    "ce+dice, mask": Budget(229, 46.34, 9.50, waits=4),
     "hinge, mask": Budget(123, 150.03, 15.00, waits=1),
     "ce, class weights": Budget(73, 14.24, 3.53, waits=1, copies=3),
     "dice, class weights": Budget(187, 13.64, 3.33, waits=3, copies=2),
