@@ -163,7 +163,7 @@ class FocalLoss(SidedLoss):
         # p = 0, p log p tends to 0.
         log_p = term.pixels.xp.clip(term.log_p, min=-1e30)
         factor = self._modulating_factor(term)
-        return -factor, -self._factor_derivative(term, factor) * log_p
+        return -factor, self._factor_decay(term, factor) * log_p
 
     def divisor(self, pixels: Pixels) -> Array:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
@@ -200,7 +200,7 @@ class FocalLoss(SidedLoss):
         if len(grad_sums) == 1:
             return total
         for term in self.terms_of(pixels):
-            by_p = self._factor_derivative(term, self._modulating_factor(term))
+            by_p = -self._factor_decay(term, self._modulating_factor(term))
             total = total + term.derivative(self._counted(term), grad_sums[1], None, by_p)
         return total
 
@@ -223,9 +223,10 @@ class FocalLoss(SidedLoss):
         """
         xp, base, unit = term.pixels.xp, self._base(term), self._unit(term)
         if self.gamma == 1.0:
-            power = unit * unit * base
+            power = _times(unit * unit, base)
         elif self.gamma == 2.0:
-            power = (unit * base) * (unit * base)
+            root = _times(unit, base)
+            power = root * root
         else:
             gamma = term.choose(*self.gammas(term.pixels))
             sure = is_tiny(xp, base)
@@ -237,16 +238,16 @@ class FocalLoss(SidedLoss):
             return power
         return xp.where(self._is_below(term), unit * unit, power)
 
-    def _factor_derivative(self, term: Term, factor: Array) -> Array:
-        """Return p times the derivative of (1 - p)^gamma by p, -gamma p (1 - p)^(gamma - 1)."""
+    def _factor_decay(self, term: Term, factor: Array) -> Array:
+        """Return minus p times the derivative of (1 - p)^gamma by p, gamma p (1 - p)^(gamma - 1)."""
         xp, base, unit = term.pixels.xp, self._base(term), self._unit(term)
         if self.gamma == 1.0:
             quotient = unit * unit
         elif self.gamma == 2.0:
-            quotient = unit * unit * base
+            quotient = _times(unit * unit, base)
         else:
             quotient = factor / xp.where(is_tiny(xp, base), 1.0, base)
-        rate = -term.choose(*self.gammas(term.pixels)) * term.at.p * quotient
+        rate = term.choose(*self.gammas(term.pixels)) * term.at.p * quotient
         if self.threshold is None:
             return rate
         return xp.where(self._is_below(term), 0.0, rate / self._thresholds[1])
@@ -280,3 +281,7 @@ class FocalLoss(SidedLoss):
         """Return the threshold, and what divides 1 - p above it."""
         threshold: Any = self.threshold
         return threshold if isinstance(threshold, tuple) else (threshold, threshold)
+
+
+def _times(number: float, x: Array) -> Array:
+    return x if number == 1.0 else number * x

@@ -27,7 +27,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "ce": Budget(62, 8.79, 2.22, waits=1),
-    "focal": Budget(78, 11.05, 2.28, waits=1),
+    "focal": Budget(72, 10.42, 2.28, waits=1),
     "dice": Budget(185, 13.64, 3.33, waits=3),
     "jaccard": Budget(185, 13.64, 3.33, waits=3),
     "ce+dice": Budget(240, 19.56, 3.44, waits=4),
@@ -38,7 +38,7 @@ BUDGETS = {
     "ce+dice, 2 classes": Budget(240, 49.33, 7.13, waits=4),
     "lovasz, 2 classes": Budget(172, 147.02, 10.50, waits=1),
     "ce, mask": Budget(59, 29.52, 7.50, waits=1),
-    "focal, mask": Budget(75, 70.52, 11.50, waits=1),
+    "focal, mask": Budget(69, 58.52, 10.50, waits=1),
     "dice, mask": Budget(181, 38.33, 8.50, waits=3),
     "ce+dice, mask": Budget(229, 46.34, 9.50, waits=4),
     "hinge, mask": Budget(123, 150.03, 15.00, waits=1),
