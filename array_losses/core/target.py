@@ -173,8 +173,10 @@ class Target:
         weights = xp.astype(pixel_weights[:, None, :], dtype)
         highest = _HEADROOM * float(xp.finfo(dtype).max)
         bad = (weights < 0.0) | (weights > highest)
-        if not self._can_inspect:
+        if self._traced:
             weights = xp.where(bad, float("nan"), weights)
+        elif not self._can_inspect:
+            weights = self._lib.filled(weights, bad, float("nan"))  # a copy already
         elif xp.any(bad if self.mask is None else bad & self.mask):
             counted = weights if self.mask is None else xp.where(self.mask, weights, 0.0)
             _raise_for_weights(float(xp.min(counted)), float(xp.max(counted)), highest)

@@ -239,7 +239,7 @@ class FocalLoss(SidedLoss):
         return xp.where(self._is_below(term), unit * unit, power)
 
     def _factor_decay(self, term: Term, factor: Array) -> Array:
-        """Return minus p times the derivative of (1 - p)^gamma by p, gamma p (1 - p)^(gamma - 1)."""
+        """Return -p times the derivative of (1 - p)^gamma by p, gamma p (1 - p)^(gamma - 1)."""
         xp, base, unit = term.pixels.xp, self._base(term), self._unit(term)
         if self.gamma == 1.0:
             quotient = unit * unit
