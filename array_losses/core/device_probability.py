@@ -10,7 +10,7 @@ from __future__ import annotations
 from array_losses.core.derivative import Derivative
 from array_losses.core.labels import DeviceLabels
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array, Namespace, device, sum_pixels, wide_dtype
+from array_losses.core.namespace import Array, Namespace, sum_pixels
 from array_losses.core.probability import ElementWise, EveryClass, once, times
 from array_losses.core.target_probability import HardTarget, SoftCounts, label_and_others
 
@@ -172,22 +172,16 @@ class DeviceSoftmax(HardTarget):
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives.
 
-        Sums over the label alone are differences: of the sums over all pixels with something at the
-        label, and with 0. In the wide dtype they lose nothing.
+        What is summed by label is put into an array of zeros: sums of all pixels in a fixed order
+        repeat bit for bit, those by place need not.
         """
-        xp = self.xp
+        xp, put = self.xp, self._labels.put
         p, missed = self.p, self.one_minus_p
-        others = self._with_label(0.0)
-        every = others if weights is None else weights * others
-
-        def with_label(values: Array) -> Array:
-            if weights is None:
-                return self._with_label(values)
-            return self._labels.put(every, weights * values)
-
-        outside = _total(xp, every, per_image=per_image)
-        fn = _total(xp, with_label(missed), per_image=per_image) - outside
-        tp = _total(xp, with_label(p), per_image=per_image) - outside
+        others = times(weights, self._with_label(0.0))
+        outside = sum_pixels(xp, others, per_image=per_image)
+        room = xp.zeros_like(others)
+        tp = sum_pixels(xp, put(room, times(weights, p)), per_image=per_image)
+        fn = sum_pixels(xp, put(room, times(weights, missed)), per_image=per_image)
         # A bad label spoils every class.
         return tp, outside + 0.0 * xp.sum(fn, axis=1, keepdims=True), fn
 
@@ -264,10 +258,9 @@ class DeviceMultilabel(HardTarget):
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         wrong = times(weights, self.one_minus_p)
-        tp, fn = _sums_where(
-            self.xp, self._there, (times(weights, self.p), wrong), per_image=per_image
+        return _counts(
+            self.xp, self._there, (times(weights, self.p), wrong, wrong), per_image=per_image
         )
-        return tp, _total(self.xp, wrong, per_image=per_image) - fn, fn
 
     def errors(self) -> Array:
         """Return 1 - p_t."""
@@ -304,8 +297,7 @@ class DeviceOneHot(HardTarget):
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""
         p, missed = (times(weights, x) for x in (self._every.p, self._every.one_minus_p))
-        tp, fn = _sums_where(self.xp, self._there, (p, missed), per_image=per_image)
-        return tp, _total(self.xp, p, per_image=per_image) - tp, fn
+        return _counts(self.xp, self._there, (p, p, missed), per_image=per_image)
 
     def errors(self) -> Array:
         """Return p, but 1 - p where the target has the class."""
@@ -323,13 +315,13 @@ class DeviceOneHot(HardTarget):
         return self._every.backward(Derivative(p=dp))
 
 
-def _sums_where(
-    xp: Namespace, there: Array, arrays: tuple[Array, Array], *, per_image: bool
-) -> tuple[Array, Array]:
-    """Return the sums over pixels of two arrays where the target has the class."""
-    first, second = (_total(xp, xp.where(there, x, 0.0), per_image=per_image) for x in arrays)
-    return first, second
-
-
-def _total(xp: Namespace, x: Array, *, per_image: bool) -> Array:
-    return sum_pixels(xp, x, per_image=per_image, dtype=wide_dtype(xp, x.dtype, device(x)))
+def _counts(xp: Namespace, there: Array, arrays: SoftCounts, *, per_image: bool) -> SoftCounts:
+    """Return the sums of what counts where the target has the class, where not, and where."""
+    hit, false, missed = arrays
+    chosen = (
+        xp.where(there, hit, 0.0),
+        xp.where(there, 0.0, false),
+        xp.where(there, missed, 0.0),
+    )
+    tp, fp, fn = (sum_pixels(xp, x, per_image=per_image) for x in chosen)
+    return tp, fp, fn

@@ -332,10 +332,9 @@ def inverse(xp: Namespace, y: Array) -> Array:
     return (1.0 / unit) / (y / unit)
 
 
-def sum_pixels(xp: Namespace, x: Array, *, per_image: bool, dtype: DType | None = None) -> Array:
+def sum_pixels(xp: Namespace, x: Array, *, per_image: bool) -> Array:
     """Return the sums over pixels of an array (images, n, pixels): (1, n), or (images, n)."""
     # With its dtype: array-api-strict widens sums of integers also where the device has no int64.
-    dtype = dtype or x.dtype
     if per_image:
-        return xp.sum(x, axis=2, dtype=dtype)
-    return xp.sum(x, axis=(0, 2), dtype=dtype)[None, :]
+        return xp.sum(x, axis=2, dtype=x.dtype)
+    return xp.sum(x, axis=(0, 2), dtype=x.dtype)[None, :]

@@ -69,6 +69,11 @@ _KERNELS = {
 }
 
 
+# Asked for another dtype, these first convert all of their input (ATen/native/ReduceOpsUtils.h),
+# except half precision to float32.
+_WIDENING = {"cumsum", "mean", "prod", "sum"}
+
+
 class Launch(NamedTuple):
     """One operator that was called: how many kernels, the bytes they move, and who called it.
 
@@ -128,6 +133,9 @@ class Counted(TorchDispatchMode):
         if not (func.is_view or operator in _FREE):
             moved = _moved(operator, args, before, after)
             kernels = _KERNELS.get(operator, 1)
+            if operator in _WIDENING and _widens(before[0], after[0]):
+                kernels += 1
+                moved += 2 * before[0].numel() * after[0].element_size()
             self.launches.append(Launch(operator, kernels, moved, places_of_call()))
         return result
 
@@ -168,6 +176,13 @@ def _moved(operator, args, before, after):
     if operator in _BYTES:
         return _BYTES[operator](args, before, after)
     return _size(before) + _size(after)
+
+
+def _widens(before, after):
+    """Return whether a reduction converts its input."""
+    halves = (torch.float16, torch.bfloat16)
+    fused = before.dtype in halves and after.dtype == torch.float32
+    return before.dtype != after.dtype and not fused
 
 
 def _size(tensors):
