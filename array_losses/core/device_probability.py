@@ -167,7 +167,8 @@ class DeviceSoftmax(HardTarget):
         """The logarithm of p_t."""
         xp, rest = self.xp, self.one_minus_p
         log_p = self._labels.pick(self.lib.log_softmax(self._logits))
-        return xp.where(rest < 0.5, xp.log1p(self._minus_rest), log_p)
+        # So that a rest of NaN is not hidden.
+        return xp.where(rest >= 0.5, log_p, xp.log1p(self._minus_rest))
 
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives.

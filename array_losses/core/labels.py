@@ -256,13 +256,17 @@ class DeviceLabels(Labels):
         Integers.
     mask : bool array of that shape, optional
         Which labels count; of the others none is bad.
+
+    Attributes
+    ----------
+    bad : bool array of that shape, where a label is no class
     """
 
     def __init__(self, lib: Library, labels: Array, num_classes: int, mask: Array | None) -> None:
         super().__init__(lib, labels, num_classes)
         self._index = lib.class_index(labels, num_classes)
         bad = self._index != labels
-        self._bad = bad if mask is None else bad & mask
+        self.bad = bad if mask is None else bad & mask
 
     def pick(self, x: Array) -> Array:
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
@@ -274,7 +278,7 @@ class DeviceLabels(Labels):
 
     def spoiled(self, x: Array) -> Array:
         """Return `x` (images, 1, pixels) with NaN at bad labels; `x` may change."""
-        return self.lib.filled(x, self._bad, float("nan"))
+        return self.lib.filled(x, self.bad, float("nan"))
 
     def split(self, x: Array) -> tuple[Array, Array]:
         """Return the entries at the labels, and all others with 0 there; `x` may change."""

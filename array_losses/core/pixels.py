@@ -191,10 +191,15 @@ class Pixels:
     def logits(self) -> Array:
         """The logits in the compute dtype, harmless where nothing counts."""
         if self._made.logits is None:
-            z = self.xp.astype(self._block.logits(), self.dtype, copy=False)
-            z = self.read_target.harmless(z)
+            z = self.read_target.spoiled(self._unspoiled)
             self._made.logits = z if self.view.activation else self._bounded(z)
         return self._made.logits
+
+    @property
+    def _unspoiled(self) -> Array:
+        """The same, also where a bad label should make them NaN."""
+        z = self.xp.astype(self._block.logits(), self.dtype, copy=False)
+        return self.read_target.harmless(z)
 
     def _bounded(self, p: Array) -> Array:
         """Return given probabilities; others raise a ValueError, or are NaN uninspected."""
@@ -248,7 +253,7 @@ class Pixels:
             if lib.labelled_softmax is not None:
                 return lib.labelled_softmax(lib, self.logits, labels)
             if isinstance(labels, DeviceLabels):
-                return DeviceSoftmax(lib, self.logits, labels)
+                return DeviceSoftmax(lib, self._unspoiled, labels)
             if kept is None:
                 return target_probability.LabelledSoftmax.of_logits(
                     lib, self.logits, labels, can_inspect=can_inspect

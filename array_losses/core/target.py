@@ -50,6 +50,7 @@ class Target:
         self._can_inspect = can_inspect
         self._traced = traced
         self._replaced: list[Callable[[Array], Array]] = []
+        self._bad: Array | None = None
         self.one_hot: Array | None = None
         self.labels: Labels | None = None
         self.mask: Array | None = None
@@ -80,6 +81,10 @@ class Target:
         for replace in self._replaced:
             logits = replace(logits)
         return logits
+
+    def spoiled(self, logits: Array) -> Array:
+        """Return the logits with NaN where a label, on a device, is bad."""
+        return logits if self._bad is None else self.xp.where(self._bad, float("nan"), logits)
 
     def _all_harmless(self, logits: Array) -> bool:
         """Return whether no logit can do harm: in NumPy a `where` costs more than an activation.
@@ -140,13 +145,11 @@ class Target:
             self._count_only(~hidden)
         if by_label:
             self.labels = DeviceLabels(self._lib, target, num_classes, self.mask)
+            self._bad = self.labels.bad
             return
-        there = target == 1
-        bad = target != there  # neither 0 nor 1
-        if hidden is not None:
-            bad = bad & ~hidden
-        self._replaced.append(lambda z: xp.where(bad, float("nan"), z))
-        self.one_hot = there
+        self.one_hot = target == 1
+        bad = target != self.one_hot  # neither 0 nor 1
+        self._bad = bad if hidden is None else bad & ~hidden
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
         """Return labels as floating numbers, NaN for a bad one.
