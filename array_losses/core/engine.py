@@ -435,9 +435,12 @@ class Evaluation:
         xp = self.xp
         limit = 2.0**-16 * xp.finfo(self.dtype).max  # with room for what is computed from it
         if self.wide != self.dtype:
-            large = xp.abs(x) > limit
+            size = xp.abs(x)
+            large = (size > limit) & (size < float("inf"))
             if not self.can_inspect or xp.any(large):
-                x = xp.where(large & xp.isfinite(x), limit * xp.sign(x), x)
+                # Not by `sign`: array_api_compat's inspects the values of a tensor.
+                most = xp.full_like(x, limit)
+                x = xp.where(large, xp.where(x < 0.0, -most, most), x)
         return xp.astype(x, self.dtype)
 
     def _weight(self, i: int) -> Array:

@@ -2,6 +2,7 @@
 
     python -m tests.devices.count --loss ce --trace
     python -m tests.devices.count --loss "al.DiceLoss(pool='image')" --shape 2,2,64,64
+    python -m tests.devices.count --budgets
 
 Counted on a fake device: eager PyTorch, forward and backward. Bytes and peak are multiples of the
 logits' bytes.
@@ -15,13 +16,18 @@ from rich.console import Console
 from rich.table import Table
 
 import array_losses as al
+from tests.devices.budgets import measured
 from tests.devices.training_step import count
 from tests.devices.workloads import WORKLOADS, Workload
 
 
 def main():
-    """Print what one loss takes."""
+    """Print what one loss takes, or what all do."""
     options = _options()
+    if options.budgets:
+        for name, workload in WORKLOADS.items():
+            print(f'    "{name}": {_written(measured(workload))},', flush=True)
+        return
     found = count(_workload(options), backward=not options.forward)
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     if options.trace:
@@ -48,7 +54,17 @@ def _options():
     parser.add_argument("--forward", action="store_true", help="count the value alone")
     parser.add_argument("--trace", action="store_true", help="show the launches of each line")
     parser.add_argument("--callers", type=int, default=0, help="so many lines that called it too")
+    parser.add_argument("--budgets", action="store_true", help="print the table of budgets.py")
     return parser.parse_args()
+
+
+def _written(budget):
+    """Return a budget as it stands in the table, without the columns that are 0."""
+    rest = "".join(f", {name}={n}" for name, n in budget._asdict().items() if name in _RARE and n)
+    return f"Budget({budget.launches}, {budget.moved:.2f}, {budget.peak:.2f}{rest})"
+
+
+_RARE = ("waits", "copies")
 
 
 def _shape(text):

@@ -20,8 +20,9 @@ import array_losses
 
 PACKAGE = Path(array_losses.__file__).parent
 
-# Views that do not say so in their schema, and what only makes room.
+# Views that do not say so in their schema, what only makes room, and what is a wait instead.
 _FREE = {
+    "_local_scalar_dense",
     "_reshape_alias",
     "_unsafe_view",
     "detach",
@@ -87,7 +88,24 @@ class Launch(NamedTuple):
     places: tuple[str, ...]
 
 
-class Counted(TorchDispatchMode):
+class Waits(TorchDispatchMode):
+    """Counts in `waits`, by operator and place, how often the host would wait for the device.
+
+    Every value of the device that is inspected is taken to be 0.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.waits = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        operator, kwargs = func.overloadpacket.__name__, kwargs or {}
+        if _waits(operator, args, kwargs):
+            self.waits[operator, *places_of_call()[:1]] += 1
+        return 0 if operator == "_local_scalar_dense" else func(*args, **kwargs)
+
+
+class Counted(Waits):
     """Counts the operators that run inside the context.
 
     Attributes
@@ -101,7 +119,6 @@ class Counted(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.launches = []
-        self.waits = Counter()
         self.peak = 0
         self._held = WeakIdKeyDictionary()
 
@@ -116,20 +133,15 @@ class Counted(TorchDispatchMode):
         return sum(one.moved for one in self.launches)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        operator = func.overloadpacket.__name__
-        if _waits(operator, args, kwargs):
-            self.waits[operator, *places_of_call()[:1]] += 1
-        if operator == "_local_scalar_dense":
-            return 0  # whatever the value is: what follows is counted as well
         before = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         for x in before:
             self._held.setdefault(x.untyped_storage(), 0)  # not made here
-        result = func(*args, **kwargs)
+        result = super().__torch_dispatch__(func, types, args, kwargs)
         after = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
         for x in after:
             self._held.setdefault(x.untyped_storage(), x.untyped_storage().nbytes())
         self.peak = max(self.peak, sum(self._held.values()))
+        operator = func.overloadpacket.__name__
         if not (func.is_view or operator in _FREE):
             moved = _moved(operator, args, before, after)
             kernels = _KERNELS.get(operator, 1)

@@ -1,0 +1,78 @@
+"""Every loss with every option on the fake device: no wait for it, no meeting of two devices.
+
+The cases of the tests all run once. In the other dtypes, and by `value_and_grad`, run those that
+have every option between them.
+"""
+
+import pytest
+
+from tests.cases import CASES, COVER
+
+ONE_NUMBER = [case for case in COVER if case.is_scalar]
+OTHER_DTYPES = ("float64", "float16", "bfloat16")
+
+
+@pytest.fixture
+def arrays_of(torch):
+    """Makes the arrays of a case, without their values."""
+    from tests.devices.fake_device import NAME
+
+    def make(case, dtype):
+        for array in case.data.build():
+            if array is None:
+                yield None
+                continue
+            name = dtype if array.dtype.kind == "f" else array.dtype.name
+            yield torch.empty(array.shape, dtype=getattr(torch, name), device=NAME)
+
+    return make
+
+
+@pytest.fixture
+def run(torch, arrays_of):
+    """Runs a function of a case's loss and arrays, and looks at the value and gradient it gives."""
+    from tests.devices.counting import Waits
+    from tests.devices.fake_device import NAME, fake_device
+
+    def once(function, case, dtype):
+        with fake_device():
+            arrays = list(arrays_of(case, dtype))
+            with Waits() as waits:
+                value, gradient = function(case.loss(), *arrays)
+        assert not waits.waits
+        logits = arrays[0]
+        assert value.device == gradient.device == logits.device
+        assert logits.device.type == NAME
+        assert gradient.shape == logits.shape
+        assert gradient.dtype == logits.dtype
+        assert value.dtype == (torch.float64 if dtype == "float64" else torch.float32)
+
+    return once
+
+
+def backward(loss, logits, target, weights):
+    logits.requires_grad_()
+    value = loss(logits, target, pixel_weights=weights)
+    value.sum().backward()
+    return value, logits.grad
+
+
+def value_and_grad(loss, logits, target, weights):
+    return loss.value_and_grad(logits, target, pixel_weights=weights)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_backward(run, case):
+    run(backward, case, "float32")
+
+
+@pytest.mark.parametrize("dtype", OTHER_DTYPES)
+@pytest.mark.parametrize("case", COVER, ids=lambda case: case.name)
+def test_backward_in_other_dtypes(run, case, dtype):
+    run(backward, case, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", *OTHER_DTYPES])
+@pytest.mark.parametrize("case", ONE_NUMBER, ids=lambda case: case.name)
+def test_value_and_grad(run, case, dtype):
+    run(value_and_grad, case, dtype)
