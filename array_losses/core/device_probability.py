@@ -7,6 +7,8 @@ the framework's fused softmax and sigmoid, choices in place of products, no shif
 
 from __future__ import annotations
 
+from typing import Any
+
 from array_losses.core.derivative import Derivative
 from array_losses.core.labels import DeviceLabels
 from array_losses.core.library import Library
@@ -31,9 +33,13 @@ class DeviceEveryClass(EveryClass):
         self._logits = logits
 
     @once
+    def _softmax(self) -> tuple[Array, Any]:
+        return self.lib.softmax(self._logits)
+
+    @once
     def p(self) -> Array:
         """The probability."""
-        return self.lib.softmax(self._logits)
+        return self._softmax[0]
 
     @once
     def _k(self) -> Array:
@@ -60,7 +66,7 @@ class DeviceEveryClass(EveryClass):
     def log_p(self) -> Array:
         """The logarithm of p."""
         lib, rest = self.lib, self._rest
-        log_p = lib.log_softmax(self._logits)
+        log_p = lib.log_softmax(self._logits, self._softmax[1])
         sure = self.xp.log1p(-rest)
         at_k = self.xp.where(rest < 0.5, sure, lib.take_class(log_p, self._k))
         return lib.put_class(log_p, self._k, at_k)
@@ -135,7 +141,7 @@ class DeviceSoftmax(HardTarget):
         super().__init__(lib)
         self._logits = logits
         self._labels = labels
-        self._array = lib.softmax(logits)
+        self._array, self._known = lib.softmax(logits)
         # What the array holds at the label: None for p_t, as it was.
         self._at_label: Array | float | None = None
 
@@ -166,7 +172,7 @@ class DeviceSoftmax(HardTarget):
     def log_p(self) -> Array:
         """The logarithm of p_t."""
         xp, rest = self.xp, self.one_minus_p
-        log_p = self._labels.pick(self.lib.log_softmax(self._logits))
+        log_p = self.lib.log_softmax_at(self._logits, self._known, self._labels.index)
         # So that a rest of NaN is not hidden.
         return xp.where(rest >= 0.5, log_p, xp.log1p(self._minus_rest))
 

@@ -259,22 +259,23 @@ class DeviceLabels(Labels):
 
     Attributes
     ----------
+    index : array of that shape, of integers that all are classes
     bad : bool array of that shape, where a label is no class
     """
 
     def __init__(self, lib: Library, labels: Array, num_classes: int, mask: Array | None) -> None:
         super().__init__(lib, labels, num_classes)
-        self._index = lib.class_index(labels, num_classes)
-        bad = self._index != labels
+        self.index = lib.class_index(labels, num_classes)
+        bad = self.index != labels
         self.bad = bad if mask is None else bad & mask
 
     def pick(self, x: Array) -> Array:
         """Return the entry of `x` (images, classes, pixels) at each label, (images, 1, pixels)."""
-        return self.lib.take_class(x, self._index)
+        return self.lib.take_class(x, self.index)
 
     def put(self, x: Array, values: Array | float) -> Array:
         """Return `x` with a number, or values (images, 1, pixels), at the labels; it may change."""
-        return self.lib.put_class(x, self._index, values)
+        return self.lib.put_class(x, self.index, values)
 
     def spoiled(self, x: Array) -> Array:
         """Return `x` (images, 1, pixels) with NaN at bad labels; `x` may change."""

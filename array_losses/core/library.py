@@ -86,19 +86,25 @@ class Library:
 
     # Large kernels of devices, for arrays (images, classes, pixels).
 
-    def softmax(self, logits: Array) -> Array:
-        """Return the probability of each class."""
-        xp = self.xp
-        exp = xp.exp(logits - self.largest_class(logits))
-        exp /= self.over_classes(exp)
-        return exp
+    def softmax(self, logits: Array) -> tuple[Array, Any]:
+        """Return the probability of each class, and what its logarithm can be had from sooner."""
+        peak = self.largest_class(logits)
+        p = self.xp.exp(logits - peak)
+        total = self.over_classes(p)
+        p /= total
+        return p, (peak, total)
 
-    def log_softmax(self, logits: Array) -> Array:
-        """Return its logarithm."""
-        xp = self.xp
-        shifted = logits - self.largest_class(logits)
-        shifted -= xp.log(self.over_classes(xp.exp(shifted)))
-        return shifted
+    def log_softmax(self, logits: Array, known: Any) -> Array:
+        """Return the logarithm of the probability of each class."""
+        peak, total = known
+        log_p = logits - peak
+        log_p -= self.xp.log(total)
+        return log_p
+
+    def log_softmax_at(self, logits: Array, known: Any, index: Array) -> Array:
+        """Return that of the class that `index` names, (images, 1, pixels)."""
+        peak, total = known
+        return self.take_class(logits, index) - peak - self.xp.log(total)
 
     def sigmoid(self, logits: Array) -> Array:
         """Return the logistic function, with the relative accuracy of its small values."""

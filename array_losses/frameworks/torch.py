@@ -37,13 +37,17 @@ class Torch(Library):
         nothing = torch.zeros((length,), dtype=dtype, device=places.device)
         return nothing.index_add(0, places, x.to(dtype))
 
-    def softmax(self, logits: Array) -> Array:
-        """Return the probability of each class."""
-        return _along_classes(torch.softmax, logits)
+    def softmax(self, logits: Array) -> tuple[Array, Any]:
+        """Return the probability of each class, and what its logarithm can be had from sooner."""
+        return _along_classes(torch.softmax, logits), None
 
-    def log_softmax(self, logits: Array) -> Array:
-        """Return its logarithm."""
+    def log_softmax(self, logits: Array, known: Any) -> Array:
+        """Return the logarithm of the probability of each class."""
         return _along_classes(torch.log_softmax, logits)
+
+    def log_softmax_at(self, logits: Array, known: Any, index: Array) -> Array:
+        """Return that of the class that `index` names, (images, 1, pixels)."""
+        return self.take_class(self.log_softmax(logits, known), index)
 
     def sigmoid(self, logits: Array) -> Array:
         """Return the logistic function, with the relative accuracy of its small values."""
