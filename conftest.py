@@ -1,4 +1,4 @@
-"""The fixtures `backend`, `library`, `torch` and `jax`: what the tests run on is chosen here.
+"""The fixtures `backend`, `library`, `eager`, `torch`, `jax`: what tests run on is chosen here.
 
 `ARRAY_LOSSES_BACKENDS` lists names of tests/backends.py, or `cpu`, `gpu`, `all`. A backend that is
 asked for and missing ends the run; without the variable every CPU backend that is installed is
@@ -7,6 +7,7 @@ used.
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from types import ModuleType
@@ -16,6 +17,7 @@ import pytest
 from tests import cases
 from tests.backends import (
     BACKENDS,
+    EAGER,
     Backend,
     MissingBackendError,
     one_per_library,
@@ -44,18 +46,25 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on each `backend`, or on one for each `library`, that is selected.
 
+    Or on one for each that is `eager`, which runs the engine: JAX would only compile once more.
     If it asks for `dtype` or `half_dtype` too, then in each floating dtype of the backend, and if
     it asks for `case` or `scalar_case`, on the cases of tests/cases.py that the backend takes.
     """
     backends = metafunc.config.array_losses_backends
     if "library" in metafunc.fixturenames:
         name, backends = "library", one_per_library(backends)
+    elif "eager" in metafunc.fixturenames:
+        name, backends = "eager", [one for one in backends if one.name in EAGER]
     elif "backend" in metafunc.fixturenames:
         name = "backend"
     else:
         return
     known = ("dtype", "half_dtype", "case", "scalar_case")
     axes = [axis for axis in known if axis in metafunc.fixturenames]
+    if not backends:  # what has nothing to run on is deselected below
+        nothing = [(None, *(None for _ in axes))]
+        metafunc.parametrize([name, *axes], nothing, indirect=[name], ids=["none"])
+        return
     rows = [(b, *values) for b in backends for values in product(*(_along(b, a) for a in axes))]
     metafunc.parametrize(
         [name, *axes],
@@ -67,21 +76,65 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run what concerns no selected library only where NumPy is selected: once, not in each run."""
-    modules = {backend.module for backend in config.array_losses_backends}
-    if "numpy" in modules:
-        return
-    left_out = [item for item in items if not _concerns(item, modules)]
-    items[:] = [item for item in items if _concerns(item, modules)]
-    config.hook.pytest_deselected(items=left_out)
+    modules = _on_the_cpu(config)
+    there = [item for item in items if "numpy" in modules or _concerns(item, modules)]
+    chosen = [item for item in there if _parameters(item).get("eager", item) is not None]
+    left_out = set(items).difference(chosen)
+    for item in chosen:
+        named = [one.name for one in _parameters(item).values() if isinstance(one, Backend)]
+        item.user_properties += [("backend", name) for name in named]
+    items[:] = chosen
+    config.hook.pytest_deselected(items=list(left_out))
+
+
+# How many tests ran on each backend.
+RAN: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped:
+        RAN.update(name for kind, name in report.user_properties if kind == "backend")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a run fail that was to be on a GPU, and had no test there."""
+    if _idle_gpus(session.config) and session.exitstatus in _FINE:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    idle = _idle_gpus(terminalreporter.config)
+    if idle:
+        terminalreporter.section("GPUs")
+        terminalreporter.write_line(f"no test ran on {', '.join(idle)}: this run fails")
+
+
+def _idle_gpus(config: pytest.Config) -> list[str]:
+    """Return the selected backends on a GPU on which nothing ran."""
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return []
+    return [b.name for b in config.array_losses_backends if b.on_gpu and not RAN[b.name]]
+
+
+_FINE = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def _on_the_cpu(config: pytest.Config) -> set[str]:
+    """Return the modules of the selected backends that are not on a GPU."""
+    return {one.module for one in config.array_losses_backends if not one.on_gpu}
 
 
 def _concerns(item: pytest.Item, modules: set[str]) -> bool:
-    """Return whether a test asks for one of the libraries, by a fixture or a parameter."""
-    if {"backend", "library", *modules} & set(item.fixturenames):
+    """Return whether a test is on a selected backend, or on one of these modules on the CPU."""
+    parameters = _parameters(item).values()
+    if modules & set(item.fixturenames) or any(isinstance(one, Backend) for one in parameters):
         return True
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     named = [BACKENDS.get(one) for one in parameters if isinstance(one, str)]
     return any(backend.module in modules for backend in named if backend is not None)
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
 
 
 def _marks(backend: Backend, *values: object) -> tuple[pytest.MarkDecorator, ...]:
@@ -124,6 +177,13 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture
+def eager(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """As `backend`, one for each library that runs the engine."""
+    with request.param.mode():
+        yield request.param
+
+
+@pytest.fixture
 def library(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """As `backend`, one for each library."""
     with request.param.mode():
@@ -131,7 +191,7 @@ def library(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 def _module(config: pytest.Config, module: str) -> ModuleType:
-    if not any(backend.module == module for backend in config.array_losses_backends):
+    if module not in _on_the_cpu(config):
         pytest.skip(f"no {module} backend is selected")
     return pytest.importorskip(module)
 

@@ -58,7 +58,7 @@ STRICT = (
 )
 BACKENDS = {
     "numpy": ("numpy", "numpy-readonly", *STRICT),
-    "torch": ("torch", "torch-float64-default"),
+    "torch": ("torch", "torch-float64-default", "torch-as-cuda"),
     "jax": ("jax", "jax-x64", "jax-strict-promotion"),
 }
 GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")

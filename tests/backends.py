@@ -4,8 +4,10 @@ import importlib
 import os
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
+import pytest
 
 from array_losses.core.engine import Evaluation
 from array_losses.core.protocol import Call
@@ -56,6 +58,11 @@ class Backend:
         """Where the arrays are."""
         return "cpu"
 
+    @property
+    def can_inspect(self):
+        """Whether bad values are an error; where they cannot be inspected, they give NaN."""
+        return not self.on_gpu
+
     def check(self):
         """Raise if the library or the device is missing."""
         _ = self.library
@@ -99,6 +106,16 @@ class Backend:
     def owns(self, x):
         """Whether the array is of this library and on this device."""
         return isinstance(x, np.ndarray | np.generic)
+
+    def check_bad_values(self, match, function, *arrays, **options):
+        """Check that a call is the ValueError that `match` describes, or gives NaN on a GPU."""
+        if self.can_inspect:
+            with pytest.raises(ValueError, match=match):
+                function(*arrays, **options)
+            return
+        found = function(*arrays, **options)
+        value = found[0] if isinstance(found, tuple) else found
+        assert np.any(np.isnan(self.to_numpy(value)))
 
 
 class ReadOnlyNumpyBackend(Backend):
@@ -182,6 +199,22 @@ class TorchBackend(Backend):
 
     def owns(self, x):
         return isinstance(x, self.library.Tensor) and x.device == self.device
+
+
+class TorchAsCudaBackend(TorchBackend):
+    """CPU tensors that the library treats as it treats those of a GPU."""
+
+    @property
+    def can_inspect(self):
+        return False
+
+    @contextmanager
+    def mode(self):
+        with ExitStack() as stack:
+            for name in ("torch_autograd", "torch"):  # what imports the name comes first
+                where = f"array_losses.frameworks.{name}.in_cpu_memory"
+                stack.enter_context(mock.patch(where, return_value=False))
+            yield stack.enter_context(super().mode())
 
 
 @dataclass(frozen=True)
@@ -277,6 +310,7 @@ BACKENDS = {
         StrictBackend("strict-no_x64", device_name="no_x64", dtypes=FLOAT32, index_dtype="int32"),
         TorchBackend("torch"),
         TorchBackend("torch-float64-default", dtypes=FLOAT32, default_dtype="float64"),
+        TorchAsCudaBackend("torch-as-cuda", cases="COVER"),
         JaxBackend("jax"),
         JaxBackend("jax-x64", dtypes=("float64",), half_dtypes=(), index_dtype="int64", x64=True),
         JaxBackend(
@@ -300,6 +334,8 @@ GROUPS = {
 }
 # Of several modes of a library, the one for tests that need only one; else it is the first.
 PREFERRED = ("jax-x64",)
+# One of each library that runs the engine.
+EAGER = ("numpy", "strictest", "torch", "torch-as-cuda", "torch-cuda", "cupy")
 VARIABLE = "ARRAY_LOSSES_BACKENDS"
 
 
@@ -341,7 +377,7 @@ def one_per_library(backends):
     """Return the backends for tests that are about losses more than about libraries' modes."""
     chosen = {}
     for backend in backends:
-        key = backend.module, backend.on_gpu
+        key = backend.module, backend.on_gpu, backend.can_inspect
         if key not in chosen or backend.name in PREFERRED:
             chosen[key] = backend
     return list(chosen.values())

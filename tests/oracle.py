@@ -619,7 +619,7 @@ def _overlap(
         if form == "log":
             loss = -np.log(max(score, 1e-30))
         elif form == "log_cosh":
-            loss = np.log(np.cosh(loss))
+            loss = np.log1p(2 * np.sinh(loss / 2) ** 2)  # cosh = 1 + 2 sinh²
         if gamma != 1:
             return loss**gamma if loss > 1e-30 else 0.0
         return loss

@@ -15,6 +15,7 @@ from array_losses.core.protocol import AllReduce, Call, Terms, prepare
 from array_losses.core.whole import WholeEvaluation, check_values
 from array_losses.frameworks.libraries import library_of
 from array_losses.frameworks.torch import (
+    in_cpu_memory,
     is_transformed,
     memory_as_numpy,
     plainly,
@@ -103,7 +104,7 @@ def _signed(terms: Terms, target: Array) -> Array:
 
 def _inspect(call: Call) -> None:
     """Raise a ValueError for bad values in CPU memory, which the formula would make NaN."""
-    if all(x is None or x.is_cpu for x in call.arrays):
+    if in_cpu_memory(*call.arrays):
         near = [x if x is None else memory_as_numpy(x) for x in call.arrays]
         lib = library_of(near[0])
         check_values(lib, call.terms, prepare(lib, Call(call.terms, *near)))
@@ -182,8 +183,7 @@ class _Eager:
 
     def __init__(self, call: Call) -> None:
         terms, logits, target, pixel_weights, all_reduce = call
-        on_cpu = logits.is_cpu and target.is_cpu
-        on_cpu = on_cpu and (pixel_weights is None or pixel_weights.is_cpu)
+        on_cpu = in_cpu_memory(*call.arrays)
         self.shared = on_cpu and logits.dtype in (*_NUMPY_FLOATS, *_HALVES)
         self.dtype = logits.dtype
         low_precision = None

@@ -55,16 +55,6 @@ class_losses = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(params=["numpy", "strictest", "torch"])
-def eager(request, pytestconfig):
-    """A backend that runs the engine: enough where JAX would only compile once more."""
-    backend = BACKENDS[request.param]
-    if backend not in pytestconfig.array_losses_backends:
-        pytest.skip(f"{backend.name} is not selected")
-    with backend.mode():
-        yield backend
-
-
 def evaluate(loss, backend, arrays, dtype="float64"):
     """Value and gradient as NumPy arrays."""
     logits, target, weights = backend.on(arrays, dtype)

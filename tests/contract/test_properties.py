@@ -40,12 +40,6 @@ def enter(name, config):
         yield backend
 
 
-@pytest.fixture(params=["numpy", "strict-2024", "torch"])
-def eager(request, pytestconfig):
-    """The libraries that do not compile anew for every shape."""
-    yield from enter(request.param, pytestconfig)
-
-
 @st.composite
 def recipes(draw, **fixed):
     """Data of any shape, target, weights and class axis, with an ignored value or without."""
