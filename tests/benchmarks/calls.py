@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Calls",
     "Preparation",
+    "cupy_calls",
     "forget_compiled",
     "jax_calls",
     "numpy_calls",
@@ -39,6 +40,14 @@ def numpy_calls(loss: Any, inputs: Inputs) -> Calls:
     return Calls(lambda: loss(z, t), lambda: loss.value_and_grad(z, t))
 
 
+def cupy_calls(loss: Any, inputs: Inputs) -> Calls:
+    """Return the calls of one of our losses with CuPy arrays."""
+    import cupy
+
+    z, t = cupy.asarray(inputs.logits), cupy.asarray(inputs.labels)
+    return Calls(lambda: loss(z, t), lambda: loss.value_and_grad(z, t))
+
+
 def torch_calls(
     function: Callable[[Any, Any], Any],
     inputs: Inputs,
@@ -53,10 +62,10 @@ def torch_calls(
     """
     import torch
 
-    z = torch.from_numpy(inputs.logits)
+    z = torch.from_numpy(inputs.logits).to(inputs.device)
     if inputs.workload.dtype == "bfloat16":
         z = z.to(torch.bfloat16)
-    t = torch.from_numpy(inputs.labels).to(torch.int64)
+    t = torch.from_numpy(inputs.labels).to(inputs.device, torch.int64)
     if float_labels:
         t = t.to(z.dtype)
     alone = z  # as under no_grad in an evaluation
@@ -95,7 +104,7 @@ def jax_calls(function: Callable[[Any, Any], Any], inputs: Inputs) -> Calls:
 
     last = inputs.workload.classes_last
     logits = np.moveaxis(inputs.logits, 1, -1) if last else inputs.logits
-    on = jax.devices("cpu")[0]
+    on = jax.devices(inputs.device)[0]
     z = jnp.asarray(logits, dtype=inputs.workload.dtype, device=on)
     t = jnp.asarray(inputs.labels.astype(np.int32), device=on)
     value = jax.jit(function)

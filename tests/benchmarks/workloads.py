@@ -88,11 +88,15 @@ def of_pixels(pixels: int, classes: int) -> Workload:
 
 @dataclass(frozen=True)
 class Inputs:
-    """NumPy arrays: logits (float32 if the workload's are bfloat16) and labels, and of what."""
+    """NumPy arrays: logits (float32 if the workload's are bfloat16) and labels, and of what.
+
+    And the device, "cpu" or "cuda", that calls are to copy them to.
+    """
 
     workload: Workload
     logits: NDArray[np.floating]
     labels: NDArray[np.integer]
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 def make_inputs(workload: Workload) -> Inputs:
