@@ -279,10 +279,12 @@ class CupyBackend(Backend):
             raise MissingBackendError(msg) from error
 
     def _asarray(self, array, name):
-        return self.library.asarray(np.array(array, dtype=name))
+        is_known = name != "bfloat16"
+        dtype = name if is_known else importlib.import_module("ml_dtypes").bfloat16
+        return self.library.asarray(np.array(array, dtype=dtype))
 
     def to_numpy(self, x):
-        return self.library.asnumpy(x)
+        return self.library.asnumpy(x.astype("float32") if self.dtype_of(x) == "bfloat16" else x)
 
     def owns(self, x):
         return isinstance(x, self.library.ndarray) and x.device == self.device
@@ -324,7 +326,7 @@ BACKENDS = {
         ),
         TorchBackend("torch-cuda", on_gpu=True),
         JaxBackend("jax-cuda", on_gpu=True),
-        CupyBackend("cupy", module="cupy", on_gpu=True),
+        CupyBackend("cupy", module="cupy", half_dtypes=("float16", "bfloat16"), on_gpu=True),
     )
 }
 GROUPS = {

@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     from array_losses.testing.backends import find_backends
     from array_losses.testing.framework import UnavailableError
 
+    # Else JAX takes most of a GPU's memory, which PyTorch and CuPy want too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         losses = _known_losses(arguments.losses)
         backends = find_backends(arguments.frameworks, arguments.devices, arguments.dtypes)

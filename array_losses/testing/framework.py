@@ -49,8 +49,8 @@ class Framework(ABC):
 
     name: ClassVar[str]
     module: ClassVar[str]
-    extra: ClassVar[str]
-    dtypes: ClassVar[tuple[str, ...]]
+    extras: ClassVar[tuple[str, ...]]  # each of them installs it
+    dtypes: tuple[str, ...]
     compiles: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -97,6 +97,9 @@ class Framework(ABC):
         """Return on which of `devices` an array lies."""
         return "cpu"
 
+    def wait(self, array: Any) -> None:  # noqa: B027  there is nothing to wait for on a CPU
+        """Wait until an array of this framework is computed."""
+
     def differentiators(self) -> tuple[Differentiator, ...]:
         """Return the ways to differentiate: as one calls them, then as one traces functions."""
         return ()
@@ -112,7 +115,7 @@ class Framework(ABC):
 class _NumPy(Framework):
     name = "numpy"
     module = "numpy"
-    extra = "numpy"
+    extras = ("numpy",)
     dtypes = ("float64", "float32", "float16")
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cpu") -> Any:
@@ -132,7 +135,7 @@ class _NumPy(Framework):
 class _Strict(Framework):
     name = "strict"
     module = "array_api_strict"
-    extra = "crosscheck"
+    extras = ("crosscheck",)
     dtypes = ("float64", "float32")
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cpu") -> Any:
@@ -152,7 +155,7 @@ class _Strict(Framework):
 class _Torch(Framework):
     name = "torch"
     module = "torch"
-    extra = "torch"
+    extras = ("torch",)
     dtypes = KNOWN_DTYPES
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cpu") -> Any:
@@ -169,6 +172,10 @@ class _Torch(Framework):
 
     def device_of(self, array: Any) -> str:
         return str(array.device.type)
+
+    def wait(self, array: Any) -> None:
+        if array.is_cuda:
+            self.library.cuda.synchronize(array.device)
 
     def differentiators(self) -> tuple[Differentiator, ...]:
         return self._backward, self._transform
@@ -190,7 +197,7 @@ class _Torch(Framework):
 class _Jax(Framework):
     name = "jax"
     module = "jax"
-    extra = "jax"
+    extras = ("jax",)
     dtypes = KNOWN_DTYPES
     compiles = True
 
@@ -209,6 +216,9 @@ class _Jax(Framework):
     def device_of(self, array: Any) -> str:
         (device,) = array.devices()
         return "cpu" if device.platform == "cpu" else "cuda"
+
+    def wait(self, array: Any) -> None:
+        array.block_until_ready()
 
     def differentiators(self) -> tuple[Differentiator, ...]:
         return (self._value_and_grad,)
@@ -230,24 +240,36 @@ class _Jax(Framework):
         return self.library.devices("gpu" if name == "cuda" else name)[0]
 
     def _find_devices(self) -> tuple[str, ...]:
+        return tuple(name for name in KNOWN_DEVICES if self._has(name))
+
+    def _has(self, name: str) -> bool:
         try:
-            self._device("cuda")
+            self._device(name)
         except RuntimeError:  # JAX's way to say that there is none
-            return ("cpu",)
-        return KNOWN_DEVICES
+            return False
+        return True
 
 
 class _CuPy(Framework):
     name = "cupy"
     module = "cupy"
-    extra = "cupy-cuda12x"
-    dtypes = ("float64", "float32", "float16")
+    extras = ("cupy-cuda12x", "cupy-cuda13x")
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16")
+
+    def __init__(self) -> None:
+        super().__init__()
+        if int(self.version.partition(".")[0]) >= 14 and importlib.util.find_spec("ml_dtypes"):
+            self.dtypes = KNOWN_DTYPES
 
     def asarray(self, array: np.ndarray, dtype: str | None = None, device: str = "cuda") -> Any:
         del device
+        if dtype == "bfloat16":
+            array, dtype = array.astype(importlib.import_module("ml_dtypes").bfloat16), None
         return self.library.array(array, dtype=dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray:
+        if str(array.dtype) == "bfloat16":
+            array = array.astype(np.float32)
         return self.library.asnumpy(array)
 
     def owns(self, array: Any) -> bool:
@@ -255,6 +277,9 @@ class _CuPy(Framework):
 
     def device_of(self, array: Any) -> str:
         return "cuda"
+
+    def wait(self, array: Any) -> None:
+        array.device.synchronize()
 
     def _find_devices(self) -> tuple[str, ...]:
         return ("cuda",) if self.library.cuda.is_available() else ()
@@ -303,10 +328,8 @@ def named(name: str) -> Framework:
 
 def _found(kind: type[Framework]) -> Framework:
     if not kind.installed():
-        msg = (
-            f"{kind.name} is not installed; run, in a clone of array_losses: "
-            f'pip install ".[{kind.extra}]"'
-        )
+        how = " or ".join(f'pip install ".[{extra}]"' for extra in kind.extras)
+        msg = f"{kind.name} is not installed; run, in a clone of array_losses: {how}"
         raise UnavailableError(msg)
     try:
         framework = kind()

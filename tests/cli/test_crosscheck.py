@@ -89,6 +89,13 @@ def test_status_2_if_a_named_framework_is_not_installed(capsys, monkeypatch):
     assert 'pip install ".[jax]"' in capsys.readouterr().err
 
 
+def test_status_2_and_both_packages_if_cupy_is_not_installed(capsys, monkeypatch):
+    monkeypatch.setattr("array_losses.testing.framework._CuPy.module", "no_such_module")
+    assert main(["crosscheck", "--frameworks", "cupy"]) == 2
+    either = 'pip install ".[cupy-cuda12x]" or pip install ".[cupy-cuda13x]"'
+    assert either in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("module", ["rich", "numpy"])
 def test_status_2_and_the_extra_if_a_package_is_not_installed(capsys, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)

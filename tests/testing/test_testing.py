@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +133,65 @@ def test_a_framework_that_is_installed_and_broken_is_left_out_with_a_warning(mon
         assert "strict" not in {framework.name for framework in frameworks()}
     with pytest.raises(UnavailableError, match="broken"):
         check_agreement(smooth, example(), frameworks=["strict"])
+
+
+def test_jax_without_its_cpu_is_not_said_to_have_one(monkeypatch):
+    """As with JAX_PLATFORMS=cuda."""
+    jax = pytest.importorskip("jax")
+    gpu = object()
+
+    def devices(platform):
+        if platform == "cpu":
+            msg = "Unknown backend cpu"
+            raise RuntimeError(msg)
+        return [gpu]
+
+    monkeypatch.setattr(jax, "devices", devices)
+    assert kinds.named("jax").devices == ("cuda",)
+    assert kinds.named("jax")._device("cuda") is gpu
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A module that has of CuPy what a check asks of it, on NumPy."""
+    module = ModuleType("cupy")
+    module.__version__, module.__spec__ = "14.2.0", ModuleSpec("cupy", None)
+    module.cuda = SimpleNamespace(is_available=lambda: True)
+    module.array, module.asnumpy, module.ndarray = np.array, np.array, np.ndarray
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+def test_bfloat16_of_cupy(cupy):
+    pytest.importorskip("ml_dtypes")
+    framework = kinds.named("cupy")
+    assert (framework.devices, framework.dtypes[-1]) == (("cuda",), "bfloat16")
+    there = framework.asarray(np.asarray([0.5, 1 / 3]), "bfloat16", "cuda")
+    assert str(there.dtype) == "bfloat16"
+    np.testing.assert_array_equal(framework.to_numpy(there), np.float32([0.5, 0.333984375]))
+    cupy.__version__ = "13.6.0"
+    assert kinds.named("cupy").dtypes == ("float64", "float32", "float16")
+
+
+def test_what_is_timed_is_waited_for(monkeypatch):
+    """The clock stops when value and gradient are computed, not when they are asked for."""
+    waited = []
+
+    def wait(framework, array):
+        waited.append(array.shape)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(kinds._NumPy, "wait", wait)
+    (row,) = check_agreement(al.DiceLoss(), example(), frameworks=["numpy"], dtypes=["float32"])
+    assert row.ok
+    assert row.milliseconds >= 40
+    assert waited[-2:] == [(), (2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(("framework", "device", "dtype"), BACKENDS, ids=str)
+def test_every_framework_waits(framework, device, dtype):
+    with framework.precision(dtype):
+        framework.wait(framework.asarray(np.ones(3), dtype, device))
 
 
 @pytest.mark.parametrize(("framework", "device", "dtype"), BACKENDS, ids=str)
