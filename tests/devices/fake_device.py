@@ -12,7 +12,10 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 
 from array_losses.frameworks import torch as tensors
 from array_losses.frameworks import torch_autograd
@@ -67,7 +70,10 @@ def _never(*tensors):
 
 @cache
 def _registered():
-    _setup_privateuseone_for_python_backend(NAME)
+    """Make the device known to PyTorch, for good; nothing but these tests is to look for it."""
+    module = _DummyBackendModule()
+    module.is_available = lambda: False
+    _setup_privateuseone_for_python_backend(NAME, backend_module=module)
 
 
 def _is_fake(device):

@@ -122,3 +122,8 @@ def test_who_launches(torch):
     assert any(one[0].startswith("losses/cross_entropy.py:") for one in places if one)
     # The incoming gradient, which PyTorch makes.
     assert [one.operator for one in step.counted.launches if not one.places] == ["ones_like"]
+
+
+def test_nobody_else_finds_the_device(counted, torch):
+    counted(lambda x, _: x.exp())
+    assert not torch.accelerator.is_available()
