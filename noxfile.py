@@ -382,6 +382,16 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
+@nox.session
+def launches(session: nox.Session) -> None:
+    """What losses launch and move on a GPU beside other packages' losses, counted without one.
+
+    `nox -s launches -- --markdown docs/performance/launches.md` writes the tables.
+    """
+    session.install("-e", ".[test,bench]", TORCH)
+    session.run("python", "-m", "tests.devices.launches", *session.posargs)
+
+
 WHERE = """
 import importlib, platform
 print("python", platform.python_version(), platform.platform())

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from tests.benchmarks.calls import Preparation
     from tests.benchmarks.workloads import Inputs, Workload
 
-__all__ = ["NOT_COMPARED", "PACKAGES", "jax_peers", "missing", "torch_peers"]
+__all__ = [
+    "NOT_COMPARED",
+    "PACKAGES",
+    "Peer",
+    "jax_peers",
+    "missing",
+    "torch_losses",
+    "torch_peers",
+]
 
 # A peer's name in the tables, what is imported for it, and the distribution that brings that.
 PACKAGES = {
@@ -44,7 +52,7 @@ NOT_COMPARED = (
 _Loss: TypeAlias = Callable[[Any, Any], Any]
 
 
-class _Peer(NamedTuple):
+class Peer(NamedTuple):
     """A function of logits and labels, and what it wants them to be."""
 
     function: _Loss
@@ -63,7 +71,14 @@ def missing() -> dict[str, str]:
 
 def torch_peers(loss: str, workload: Workload, *, compiled: bool) -> dict[str, Preparation]:
     """Return the PyTorch peers that have this loss, by name; none is imported yet."""
-    binary = workload.binary
+    peers = torch_losses(loss, binary=workload.binary)
+    if compiled:
+        peers = {name: peer for name, peer in peers.items() if "keras" not in name}
+    return {name: partial(_with_torch, peer, compiled=compiled) for name, peer in peers.items()}
+
+
+def torch_losses(loss: str, *, binary: bool) -> dict[str, Callable[[], Peer]]:
+    """Return what makes the PyTorch peers that have this loss, by name; none is imported yet."""
     names = ["torch"] if loss == "ce" else []
     if loss not in {"ce", "lovasz"}:
         names.append("monai")
@@ -71,11 +86,11 @@ def torch_peers(loss: str, workload: Workload, *, compiled: bool) -> dict[str, P
         names.append("smp")
     if loss not in {"ce", "jaccard"} and not (loss in {"dice", "ce+dice"} and binary):
         names.append("kornia")
-    if loss not in {"jaccard", "lovasz"} and not compiled:
+    if loss not in {"jaccard", "lovasz"}:
         names.append("keras")
     absent = missing()
     there = [name for name in names if name not in absent and "torch" not in absent]
-    peers: dict[str, Callable[[], _Peer]] = {}
+    peers: dict[str, Callable[[], Peer]] = {}
     for name in there:
         make = _TORCH[name]
         if loss == "ce+dice":
@@ -89,7 +104,7 @@ def torch_peers(loss: str, workload: Workload, *, compiled: bool) -> dict[str, P
             peers[name] = partial(make, loss, binary)
     if loss == "lovasz" and "torch" not in absent:
         peers["original style"] = partial(_original, binary)
-    return {name: partial(_with_torch, peer, compiled=compiled) for name, peer in peers.items()}
+    return peers
 
 
 def jax_peers(loss: str, workload: Workload) -> dict[str, Preparation]:
@@ -104,7 +119,7 @@ def jax_peers(loss: str, workload: Workload) -> dict[str, Preparation]:
     return {name: partial(_with_jax, partial(_JAX[name], loss, workload)) for name in there}
 
 
-def _with_torch(make: Callable[[], _Peer], inputs: Inputs, *, compiled: bool) -> Calls:
+def _with_torch(make: Callable[[], Peer], inputs: Inputs, *, compiled: bool) -> Calls:
     peer = make()
     return torch_calls(
         peer.function,
@@ -114,31 +129,31 @@ def _with_torch(make: Callable[[], _Peer], inputs: Inputs, *, compiled: bool) ->
     )
 
 
-def _with_jax(make: Callable[[], _Peer], inputs: Inputs) -> Calls:
+def _with_jax(make: Callable[[], Peer], inputs: Inputs) -> Calls:
     peer = make()
     return jax_calls(peer.function, inputs)
 
 
-def _sum(make: Callable[[str, bool], _Peer], binary: bool) -> _Peer:
+def _sum(make: Callable[[str, bool], Peer], binary: bool) -> Peer:
     """Return PyTorch's cross entropy plus a peer's Dice."""
     entropy, dice = _torch(binary), make("dice", binary)
     if dice.float_labels == entropy.float_labels:
-        return _Peer(
+        return Peer(
             lambda z, t: entropy.function(z, t) + dice.function(z, t),
             float_labels=entropy.float_labels,
         )
-    return _Peer(lambda z, t: entropy.function(z, t.to(z.dtype)) + dice.function(z, t))
+    return Peer(lambda z, t: entropy.function(z, t.to(z.dtype)) + dice.function(z, t))
 
 
-def _torch(binary: bool) -> _Peer:
+def _torch(binary: bool) -> Peer:
     import torch.nn.functional as F
 
     if binary:
-        return _Peer(lambda z, t: F.binary_cross_entropy_with_logits(z[:, 0], t), float_labels=True)
-    return _Peer(F.cross_entropy)
+        return Peer(lambda z, t: F.binary_cross_entropy_with_logits(z[:, 0], t), float_labels=True)
+    return Peer(F.cross_entropy)
 
 
-def _monai(loss: str, binary: bool) -> _Peer:
+def _monai(loss: str, binary: bool) -> Peer:
     from monai.losses import DiceCELoss, DiceLoss, FocalLoss
 
     if loss == "focal":
@@ -152,10 +167,10 @@ def _monai(loss: str, binary: bool) -> _Peer:
             jaccard=loss == "jaccard",
             batch=True,
         )
-    return _Peer(lambda z, t: criterion(z, t[:, None]), float_labels=binary)
+    return Peer(lambda z, t: criterion(z, t[:, None]), float_labels=binary)
 
 
-def _smp(loss: str, binary: bool) -> _Peer:
+def _smp(loss: str, binary: bool) -> Peer:
     losses = _without_its_package("segmentation_models_pytorch", "losses")
     mode = "binary" if binary else "multiclass"
     kinds = {
@@ -166,26 +181,26 @@ def _smp(loss: str, binary: bool) -> _Peer:
     }
     criterion = kinds[loss](mode)
     if binary:
-        return _Peer(lambda z, t: criterion(z, t[:, None]), float_labels=loss != "lovasz")
-    return _Peer(criterion)
+        return Peer(lambda z, t: criterion(z, t[:, None]), float_labels=loss != "lovasz")
+    return Peer(criterion)
 
 
-def _kornia(loss: str, binary: bool) -> _Peer:
+def _kornia(loss: str, binary: bool) -> Peer:
     from kornia import losses
 
-    functions: dict[tuple[str, bool], _Peer] = {
-        ("focal", True): _Peer(
+    functions: dict[tuple[str, bool], Peer] = {
+        ("focal", True): Peer(
             lambda z, t: losses.binary_focal_loss_with_logits(
                 z, t[:, None], alpha=None, gamma=2.0, reduction="mean"
             ),
             float_labels=True,
         ),
-        ("focal", False): _Peer(
+        ("focal", False): Peer(
             lambda z, t: losses.focal_loss(z, t, alpha=None, gamma=2.0, reduction="mean")
         ),
-        ("dice", False): _Peer(lambda z, t: losses.dice_loss(z, t, average="macro")),
-        ("lovasz", True): _Peer(losses.lovasz_hinge_loss),
-        ("lovasz", False): _Peer(losses.lovasz_softmax_loss),
+        ("dice", False): Peer(lambda z, t: losses.dice_loss(z, t, average="macro")),
+        ("lovasz", True): Peer(losses.lovasz_hinge_loss),
+        ("lovasz", False): Peer(losses.lovasz_softmax_loss),
     }
     peer = functions[loss, binary]
     return peer._replace(function=partial(_as_images, peer.function))
@@ -198,12 +213,12 @@ def _as_images(function: _Loss, z: Any, t: Any) -> Any:
     return function(z, t)
 
 
-def _keras(loss: str, binary: bool, axis: int) -> _Peer:
+def _keras(loss: str, binary: bool, axis: int) -> Peer:
     """Keras' losses, on the backend of the process: they want the classes last."""
     import keras
 
     function = _keras_of_last(loss, binary)
-    return _Peer(lambda z, t: function(keras.ops.moveaxis(z, axis, -1), t))
+    return Peer(lambda z, t: function(keras.ops.moveaxis(z, axis, -1), t))
 
 
 def _keras_of_last(loss: str, binary: bool) -> _Loss:
@@ -241,7 +256,7 @@ def _encoded(t: Any, z: Any, *, binary: bool) -> Any:
     return t[..., None] if binary else keras.ops.one_hot(t, z.shape[-1], dtype=z.dtype)
 
 
-def _optax(loss: str, workload: Workload) -> _Peer:
+def _optax(loss: str, workload: Workload) -> Peer:
     """Take optax' functions of pixels to the mean, and those that want the classes last there."""
     import jax
     import jax.numpy as jnp
@@ -270,21 +285,21 @@ def _optax(loss: str, workload: Workload) -> _Peer:
         "dice": dice,
         "ce+dice": lambda z, t: entropy(z, t) + dice(z, t),
     }
-    return _Peer(functions[loss])
+    return Peer(functions[loss])
 
 
-def _keras_on_jax(loss: str, workload: Workload) -> _Peer:
+def _keras_on_jax(loss: str, workload: Workload) -> Peer:
     os.environ["KERAS_BACKEND"] = "jax"
     return _keras(loss, workload.binary, -1 if workload.classes_last else 1)
 
 
-def _keras_on_torch(loss: str, binary: bool) -> _Peer:
+def _keras_on_torch(loss: str, binary: bool) -> Peer:
     os.environ["KERAS_BACKEND"] = "torch"
     return _keras(loss, binary, 1)
 
 
-def _original(binary: bool) -> _Peer:
-    return _Peer(_original_hinge if binary else _original_softmax)
+def _original(binary: bool) -> Peer:
+    return Peer(_original_hinge if binary else _original_softmax)
 
 
 def _original_softmax(z: Any, t: Any) -> Any:
@@ -343,11 +358,11 @@ def _without_its_package(package: str, part: str) -> Any:
         del sys.modules[package]
 
 
-_TORCH: dict[str, Callable[[str, bool], _Peer]] = {
+_TORCH: dict[str, Callable[[str, bool], Peer]] = {
     "torch": lambda _, binary: _torch(binary),
     "monai": _monai,
     "smp": _smp,
     "kornia": _kornia,
     "keras": _keras_on_torch,
 }
-_JAX: dict[str, Callable[[str, Any], _Peer]] = {"optax": _optax, "keras": _keras_on_jax}
+_JAX: dict[str, Callable[[str, Any], Peer]] = {"optax": _optax, "keras": _keras_on_jax}
