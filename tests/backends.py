@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import sys
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -290,6 +292,22 @@ class CupyBackend(Backend):
         return isinstance(x, self.library.ndarray) and x.device == self.device
 
 
+@dataclass(frozen=True)
+class CupyStandInBackend(CupyBackend):
+    """A stand-in for CuPy on NumPy, tests/cupy_stand_in: an error where CuPy's would wait."""
+
+    @property
+    def library(self):
+        folder = str(Path(__file__).with_name("cupy_stand_in"))
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        found = super().library
+        if not hasattr(found, "_counts"):
+            msg = "CuPy itself was imported before its stand-in"
+            raise MissingBackendError(msg)
+        return found
+
+
 STRICTEST = (
     ("api_version", "2024.12"),
     ("boolean_indexing", False),
@@ -327,17 +345,22 @@ BACKENDS = {
         TorchBackend("torch-cuda", on_gpu=True),
         JaxBackend("jax-cuda", on_gpu=True),
         CupyBackend("cupy", module="cupy", half_dtypes=("float16", "bfloat16"), on_gpu=True),
+        CupyStandInBackend(
+            "cupy-stand-in", module="cupy", half_dtypes=("float16", "bfloat16"), on_gpu=True
+        ),
     )
 }
+# Chosen by name only: there is one `cupy` in a process.
+ALONE = ("cupy-stand-in",)
 GROUPS = {
-    "all": tuple(BACKENDS),
+    "all": tuple(name for name in BACKENDS if name not in ALONE),
     "cpu": tuple(name for name, backend in BACKENDS.items() if not backend.on_gpu),
-    "gpu": tuple(name for name, backend in BACKENDS.items() if backend.on_gpu),
+    "gpu": tuple(n for n, backend in BACKENDS.items() if backend.on_gpu and n not in ALONE),
 }
 # Of several modes of a library, the one for tests that need only one; else it is the first.
 PREFERRED = ("jax-x64",)
 # One of each library that runs the engine.
-EAGER = ("numpy", "strictest", "torch", "torch-as-cuda", "torch-cuda", "cupy")
+EAGER = ("numpy", "strictest", "torch", "torch-as-cuda", "torch-cuda", "cupy", "cupy-stand-in")
 VARIABLE = "ARRAY_LOSSES_BACKENDS"
 
 
