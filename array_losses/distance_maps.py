@@ -15,7 +15,7 @@ from array_losses.core.namespace import (
     is_integer,
     namespace_of,
 )
-from array_losses.frameworks import plainly
+from array_losses.frameworks import can_inspect, plainly
 from array_losses.frameworks.ndimage import given_back, with_transform
 
 __all__ = ["signed_distance_map", "unet_weight_map"]
@@ -103,10 +103,11 @@ def signed_distance_map(
 
 
 def _signed(xp: Namespace, transform: Callable[..., Array], inside: Array, sampling: Any) -> Array:
-    if not xp.any(inside) or xp.all(inside):
+    bounded = xp.any(inside) & ~xp.all(inside)
+    if can_inspect(inside) and not bounded:
         return xp.zeros(inside.shape, dtype=xp.float32, device=device(inside))
     distance = transform(~inside, sampling=sampling) - transform(inside, sampling=sampling)
-    return xp.astype(distance, xp.float32)
+    return xp.astype(xp.where(bounded, distance, 0.0), xp.float32)
 
 
 @plainly

@@ -7,6 +7,7 @@ each library that does some of it better.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from array_losses.core.labels import IndexedLabels, Labels
@@ -53,6 +54,14 @@ class Library:
     def narrowed(self, x: Array, dtype: DType) -> Array:
         """Return a gradient in the dtype of the logits."""
         return self.xp.astype(x, dtype, copy=False)
+
+    def as_current(self, x: Array) -> AbstractContextManager[Any]:
+        """Return a context in which the library computes on the device of `x`."""
+        return nullcontext()
+
+    def per_class(self, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
+        """Return numbers that are known, one per class, as a row that nobody writes to."""
+        return self.xp.asarray(list(values), dtype=dtype, device=on)
 
     # Labels.
 

@@ -29,15 +29,16 @@ __all__ = [
     "is_integer",
     "is_jax_namespace",
     "is_numpy_namespace",
+    "is_of_cupy",
     "is_of_jax",
     "is_real_floating",
     "is_tensor",
     "is_tiny",
     "is_torch_namespace",
     "namespace_of",
+    "kept_within",
     "near_constant",
     "number_of",
-    "per_class",
     "quotient",
     "sum_pixels",
     "wide_dtype",
@@ -171,6 +172,11 @@ def is_of_jax(x: object) -> bool:
     return type(x).__module__.startswith("jax")
 
 
+def is_of_cupy(x: object) -> bool:
+    """Return whether `x` is an array of CuPy."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
 def _is_of_numpy(x: object) -> bool:
     return type(x).__module__.startswith("numpy")
 
@@ -255,8 +261,16 @@ def compute_dtype(xp: Namespace, dtype: DType) -> DType:
 
 def wide_dtype(xp: Namespace, dtype: DType, on: Any) -> DType:
     """Return the widest floating dtype of device `on`, to add up sums in."""
+    if is_torch_namespace(xp) and on.type in _TORCH_FLOAT64:
+        return xp.float64
+    if is_torch_namespace(xp) and on.type == "xpu":  # It makes arrays that no kernel takes.
+        return xp.float64 if xp.xpu.get_device_properties(on).has_fp64 else dtype
     found = xp.__array_namespace_info__().dtypes(device=on, kind="real floating")
     return found.get("float64", dtype)
+
+
+# Of other devices PyTorch says it by an error where an array is made: that of MPS has no float64.
+_TORCH_FLOAT64 = frozenset({"cpu", "cuda", "meta"})
 
 
 def index_dtype(xp: Namespace, on: Any) -> DType:
@@ -269,11 +283,6 @@ def index_dtype(xp: Namespace, on: Any) -> DType:
 def default_dtype(xp: Namespace, on: Any) -> DType:
     """Return the default real floating dtype of device `on`."""
     return xp.__array_namespace_info__().default_dtypes(device=on)["real floating"]
-
-
-def per_class(xp: Namespace, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
-    """Return one number per class as an array that broadcasts over (images, classes, pixels)."""
-    return xp.asarray(list(values), dtype=dtype, device=on)[None, :, None]
 
 
 def number_of(classes: Any) -> int:
@@ -301,6 +310,15 @@ def is_tiny(xp: Namespace, x: Array) -> Array:
     """Return where a number is 0, or so small that it is no divisor: its inverse may overflow."""
     # Twice the smallest normal number; asking NumPy for it would take longer than all else here.
     return xp.abs(x) < (2.0**-125 if x.dtype == xp.float32 else 2.0**-1021)
+
+
+def kept_within(xp: Namespace, x: Array, low: float, high: float | None = None) -> Array:
+    """Return `x`, or the nearer of two numbers where it is not between them; NaN stays NaN."""
+    if is_torch_namespace(xp):
+        return xp.clip(x, min=low, max=high)
+    # That of array_api_compat picks elements by a mask: CuPy waits for it, and NumPy takes longer.
+    x = xp.where(x < low, low, x)
+    return x if high is None else xp.where(x > high, high, x)
 
 
 def quotient(xp: Namespace, x: Array, y: Array) -> Array:

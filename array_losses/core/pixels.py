@@ -23,7 +23,6 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_bool,
-    per_class,
     sum_pixels,
     wide_dtype,
 )
@@ -183,7 +182,7 @@ class Pixels:
 
     def per_class(self, values: tuple[float, ...]) -> Array:
         """Return one number per class as an array that broadcasts over the block."""
-        return per_class(self.xp, values, self.dtype, self.device)
+        return self.lib.per_class(values, self.dtype, self.device)[None, :, None]
 
     # Probabilities.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ from array_losses.core.namespace import (
     is_cupy_namespace,
     is_jax_namespace,
     is_numpy_namespace,
+    is_of_cupy,
     is_of_jax,
     is_tensor,
     is_torch_namespace,
@@ -39,20 +41,23 @@ R = TypeVar("R")
 
 
 def plainly(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function work with plain arrays, where tensors of PyTorch carry metadata.
+    """Make a function work with plain arrays on the current device.
 
-    Among its arguments; what it returns is of the type that PyTorch's own functions return.
+    Among its arguments there may be tensors of PyTorch that carry metadata; what it returns is then
+    of the type that PyTorch's own functions return. And arrays of CuPy on another device: CuPy
+    computes on the current one.
     """
 
     @wraps(function)
     def call(*args: P.args, **named: P.kwargs) -> R:
-        if not (
-            any(map(_may_carry_metadata, args)) or any(map(_may_carry_metadata, named.values()))
-        ):
-            return function(*args, **named)
-        from array_losses.frameworks import torch
+        given = (*args, *named.values())
+        if any(map(_may_carry_metadata, given)):
+            from array_losses.frameworks import torch
 
-        return torch.plainly(function, *args, **named)
+            return torch.plainly(function, *args, **named)
+        of_cupy = [x for x in given if is_of_cupy(x)]
+        with of_cupy[0].device if of_cupy else nullcontext():
+            return function(*args, **named)
 
     return call
 

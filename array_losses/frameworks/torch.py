@@ -10,7 +10,8 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function
 
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array, DType, namespace_of
+from array_losses.core.namespace import Array, DType, Namespace, namespace_of
+from array_losses.frameworks.sent import Sent
 
 __all__ = [
     "TORCH",
@@ -30,6 +31,24 @@ class Torch(Library):
 
     writes_by_index = True
     compares_floats = True
+
+    def __init__(self, xp: Namespace) -> None:
+        super().__init__(xp)
+        self._sent = Sent()
+
+    def per_class(self, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
+        """Return numbers that are known, one per class, as a row that nobody writes to.
+
+        What a compiler or a transformation makes must not outlive it.
+        """
+        if on.type == "cpu" or is_transformed():
+            return super().per_class(values, dtype, on)
+
+        def send() -> Array:
+            with torch.inference_mode(False):  # autograd keeps no tensor of inference mode
+                return torch.tensor(values, dtype=dtype, device=on)
+
+        return self._sent.get((values, dtype, on), send)
 
     def sum_at(self, places: Array, x: Array | None, length: int, dtype: DType) -> Array:
         """Return the sums of `x` by place, one axis each; None for `x` counts the places."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.derivative import Derivative
-from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
+from array_losses.core.namespace import Array, Namespace, is_tiny, kept_within, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.core.protocol import Fraction, Strategy, Sums
 from array_losses.core.soft_terms import MEANS, soft_term
@@ -161,7 +161,7 @@ class FocalLoss(SidedLoss):
         """Return -(1 - p)^gamma, by log p, and gamma p (1 - p)^(gamma - 1) log p, by p."""
         # Near p = 1, log p / (1 - p) tends to -1; where both are 0 it may be anything finite. Near
         # p = 0, p log p tends to 0.
-        log_p = term.pixels.xp.clip(term.log_p, min=-1e30)
+        log_p = kept_within(term.pixels.xp, term.log_p, -1e30)
         factor = self._modulating_factor(term)
         return -factor, self._factor_decay(term, factor) * log_p
 

@@ -44,7 +44,10 @@ def numbers(values: Any) -> tuple[float, ...] | None:
         return None
     if is_array_api_obj(values):
         flat = namespace_of(values=values).reshape(values, (-1,))
-        return tuple(float(flat[i]) for i in range(flat.shape[0]))
+        if hasattr(flat, "tolist"):  # All at once: for each of its own a GPU would be waited for.
+            values = flat.tolist()
+        else:
+            values = [flat[i] for i in range(flat.shape[0])]
     return tuple(float(one) for one in values)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
+from array_losses.core.namespace import Array, Namespace, kept_within, namespace_of, number_of
 from array_losses.losses import base
 from array_losses.losses.base import Criterion
 from array_losses.presets import arrays
@@ -288,7 +288,7 @@ class _Categorical(_Loss):
         logits, p = y_pred, None
         if not self.options()["from_logits"]:
             # A softmax of logarithms divides by the sum of the probabilities, as Keras does.
-            p = xp.clip(y_pred, min=_EPSILON)
+            p = kept_within(xp, y_pred, _EPSILON)
             logits = xp.log(p)
         call = Translation(criterion, logits, target, weights)
         if ignored is not None and not valid and self.ours == "mean":
@@ -473,7 +473,7 @@ class _Binary(_Loss):
         y_true = _as_ranked(y_true, y_pred)
         axis, logits = given["axis"] % y_pred.ndim, y_pred
         if not given["from_logits"]:
-            logits = xp.clip(y_pred, min=_EPSILON, max=1.0 - _EPSILON)
+            logits = kept_within(xp, y_pred, _EPSILON, 1.0 - _EPSILON)
         inside = logits == y_pred
         losses = tuple([n for i, n in enumerate(y_pred.shape) if i != axis])
         weights, repeats = _weights(xp, sample_weight, losses, y_pred)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import array_losses as al
-from array_losses.core.namespace import Array, Namespace, namespace_of, number_of
+from array_losses.core.namespace import Array, Namespace, kept_within, namespace_of, number_of
 from array_losses.core.options import for_classes
 from array_losses.losses.base import Reduction
 from array_losses.presets import arrays
@@ -270,7 +270,7 @@ class FocalLoss(Preset):
         y_true = arrays.as_labels(xp, y_true) if of_labels else xp.reshape(y_true, y_pred.shape)
         if self.from_logits:
             return self._of(xp, y_pred, y_true)
-        kept = xp.clip(y_pred, min=self.eps, max=1.0 - self.eps)
+        kept = kept_within(xp, y_pred, self.eps, 1.0 - self.eps)
         inside = kept == y_pred
         call = self._of(xp, xp.log(kept) if of_labels else kept, y_true)
         return call.before(lambda grad: xp.where(inside, grad / kept if of_labels else grad, 0.0))
