@@ -60,13 +60,17 @@ BACKENDS = {
     "numpy": ("numpy", "numpy-readonly", *STRICT),
     "torch": ("torch", "torch-float64-default", "torch-as-cuda"),
     "jax": ("jax", "jax-x64", "jax-strict-promotion"),
+    "cupy": ("cupy-stand-in",),
 }
+# Without the stand-in for CuPy, which other packages would take for the real one.
+IN_ONE_PROCESS = ("numpy", "torch", "jax")
 GPU_BACKENDS = ("torch-cuda", "jax-cuda", "cupy")
 # What the tests of one framework run without.
 HIDDEN = {
     "numpy": ("jax", "matplotlib", "torch"),
     "torch": ("jax", "matplotlib"),
     "jax": ("matplotlib", "torch"),
+    "cupy": ("jax", "matplotlib", "torch"),
 }
 
 # Tests that need several frameworks at once, or that are about a command as a whole.
@@ -214,14 +218,16 @@ def tests(session: nox.Session, framework: str) -> None:
     env = backends(framework) | hidden(*HIDDEN[framework]) | jax_cache(session)
     # One process that holds all programs of the JAX tests ends in a segmentation fault.
     workers = ("-n", "3") if framework == "jax" else ()
-    command = ("pytest", *workers, "--ignore=tests/presets", *session.posargs)
+    # `presets` runs them with the others, and with the packages whose names they have.
+    left_out = () if framework == "cupy" else ("--ignore=tests/presets",)
+    command = ("pytest", *workers, *left_out, *session.posargs)
     run_in(session, "frameworks", *command, env=env)
 
 
 @nox.session(venv_backend="none", requires=["frameworks"])
 def presets(session: nox.Session) -> None:
     """Presets on every framework, and against the libraries whose names they have."""
-    env = backends(*BACKENDS) | jax_cache(session) | UNOPTIMISED
+    env = backends(*IN_ONE_PROCESS) | jax_cache(session) | UNOPTIMISED
     env |= {"ARRAY_LOSSES_PRESETS": "required", "KERAS_BACKEND": "torch"}
     run_in(session, "frameworks", "pytest", "tests/presets", *session.posargs, env=env)
 
@@ -229,7 +235,7 @@ def presets(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["frameworks"])
 def agreement(session: nox.Session) -> None:
     """All frameworks at once: they agree, the commands run, every example is true."""
-    env = backends(*BACKENDS) | jax_cache(session) | UNOPTIMISED
+    env = backends(*IN_ONE_PROCESS) | jax_cache(session) | UNOPTIMISED
     run_in(session, "frameworks", "pytest", *TOGETHER, *session.posargs, env=env)
     # tests/cli/test_crosscheck.py checks the other frameworks, `tests(jax)` the other dtypes.
     crosscheck = ("crosscheck", "--frameworks", "jax", "--dtypes", "float32")

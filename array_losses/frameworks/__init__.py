@@ -55,7 +55,7 @@ def plainly(function: Callable[P, R]) -> Callable[P, R]:
             from array_losses.frameworks import torch
 
             return torch.plainly(function, *args, **named)
-        of_cupy = [x for x in given if is_of_cupy(x)]
+        of_cupy: list[Array] = [x for x in given if is_of_cupy(x)]
         with of_cupy[0].device if of_cupy else nullcontext():
             return function(*args, **named)
 

@@ -21,9 +21,7 @@ def parameters(function):
     except ValueError:  # a function of Cython: the first line of its docstring has them
         return _from_docstring(function)
     found = [
-        one.replace(
-            annotation=one.empty, default=one.empty if one.default is one.empty else None
-        )
+        one.replace(annotation=one.empty, default=one.empty if one.default is one.empty else None)
         for one in found
     ]
     return str(inspect.Signature(found))[1:-1]
@@ -60,7 +58,9 @@ def facts():
         "methods": {
             name: found for name, one in methods.items() if (found := parameters(one)) is not None
         },
-        "loops": {name: " ".join(loops) for name, loops in (ufuncs | {"where": where.types}).items()},
+        "loops": {
+            name: " ".join(loops) for name, loops in (ufuncs | {"where": where.types}).items()
+        },
         "waits": [name for name, one in every.items() if WAITS in (one.__doc__ or "")],
     }
 

@@ -210,7 +210,7 @@ class ndarray:  # noqa: N801
         _counts.launch("fill", min(self.size, 1))
         inside(self).fill(value._memory if isinstance(value, ndarray) else value)
 
-    # Indexing. An index beyond the end wraps around; a mask waits, for its true entries are counted.
+    # Indexing. An index beyond the end wraps around; a mask waits until its entries are counted.
 
     def __getitem__(self, key):
         index, of_arrays = _index(self, key)

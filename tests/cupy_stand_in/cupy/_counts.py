@@ -10,12 +10,16 @@ from contextlib import contextmanager
 
 kernels, waits, copies = Counter(), Counter(), Counter()
 
-# Waits that the library promises nothing about, by module and function, and why.
+# Where the library may wait: in these functions of these modules.
 MAY_WAIT = {
-    # Options are numbers of Python, which config, comparison and hash need: one copy an array.
+    # Options that are arrays become numbers of Python: once for each array.
+    ("array_losses.core.options", "_plain"),
     ("array_losses.presets.arrays", "numbers"),
-    # SciPy computes the maps of shapes that CuPy has no transform for.
-    ("array_losses.frameworks.ndimage", "with_transform"),
+    # Numbers of classes are sent once.
+    ("array_losses.frameworks.cupy", "send"),
+    # Maps of more axes than its transform takes, and the numbers of cells, which are to be found.
+    ("array_losses.frameworks.ndimage", "_on_cpu"),
+    ("array_losses.distance_maps", "unet_weight_map"),
 }
 # What tests and commands do with results, to compare and to show them.
 OUTSIDE = ("array_losses.testing", "array_losses.cli")
