@@ -19,7 +19,7 @@ class CuPy(Library):
 
     def __init__(self, xp: Namespace) -> None:
         super().__init__(xp)
-        self._sent = Sent()
+        self._sent = Sent(xp.ndarray)
 
     def as_current(self, x: Array) -> AbstractContextManager[Any]:
         """Return a context in which the device of `x` is the current one.

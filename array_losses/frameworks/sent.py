@@ -21,9 +21,14 @@ class Sent:
     None is thrown away: a captured CUDA graph reads it at every replay, another stream perhaps
     still now. Once there are very many, as with weights that change at each step, further ones are
     not kept.
+
+    Parameters
+    ----------
+    kind : the type of arrays; what a mode of the library makes in their place must not outlive it
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
         self._arrays: dict[Hashable, Array] = {}
 
     def get(self, key: Hashable, send: Callable[[], Array]) -> Array:
@@ -32,6 +37,6 @@ class Sent:
         if found is not None:
             return found
         array = send()
-        if len(self._arrays) >= _MOST:
+        if type(array) is not self._kind or len(self._arrays) >= _MOST:
             return array
         return self._arrays.setdefault(key, array)  # of two threads that send at once, one's

@@ -34,13 +34,10 @@ class Torch(Library):
 
     def __init__(self, xp: Namespace) -> None:
         super().__init__(xp)
-        self._sent = Sent()
+        self._sent = Sent(torch.Tensor)
 
     def per_class(self, values: tuple[float, ...], dtype: DType, on: Any) -> Array:
-        """Return numbers that are known, one per class, as a row that nobody writes to.
-
-        What a compiler or a transformation makes must not outlive it.
-        """
+        """Return numbers that are known, one per class, as a row that nobody writes to."""
         if on.type == "cpu" or is_transformed():
             return super().per_class(values, dtype, on)
 
