@@ -1,4 +1,4 @@
-"""The fixtures `backend`, `library`, `eager`, `torch`, `jax`: what tests run on is chosen here.
+"""The fixtures `backend`, `library`, `eager`, `torch`, `jax`, `cupy`: what the tests run on.
 
 `ARRAY_LOSSES_BACKENDS` lists names of tests/backends.py, or `cpu`, `gpu`, `all`. A backend that is
 asked for and missing ends the run; without the variable every CPU backend that is installed is
@@ -55,6 +55,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         name, backends = "library", one_per_library(backends)
     elif "eager" in metafunc.fixturenames:
         name, backends = "eager", [one for one in backends if one.name in EAGER]
+    elif "cupy" in metafunc.fixturenames:
+        name, backends = "cupy", [one for one in backends if one.name == "cupy-stand-in"]
     elif "backend" in metafunc.fixturenames:
         name = "backend"
     else:
@@ -78,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run what concerns no selected library only where NumPy is selected: once, not in each run."""
     modules = _on_the_cpu(config)
     there = [item for item in items if "numpy" in modules or _concerns(item, modules)]
-    chosen = [item for item in there if _parameters(item).get("eager", item) is not None]
+    chosen = [item for item in there if None not in map(_parameters(item).get, NEEDED, NEEDED)]
     left_out = set(items).difference(chosen)
     for item in chosen:
         named = [one.name for one in _parameters(item).values() if isinstance(one, Backend)]
@@ -87,6 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=list(left_out))
 
 
+# Fixtures without which there is nothing to run.
+NEEDED = ("eager", "cupy")
 # How many tests ran on each backend.
 RAN: Counter[str] = Counter()
 
@@ -188,6 +192,12 @@ def library(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """As `backend`, one for each library."""
     with request.param.mode():
         yield request.param
+
+
+@pytest.fixture
+def cupy(request: pytest.FixtureRequest) -> ModuleType:
+    """The stand-in for CuPy; tests are left out where it is not selected."""
+    return request.param.library
 
 
 def _module(config: pytest.Config, module: str) -> ModuleType:

@@ -6,19 +6,9 @@ import pytest
 import array_losses as al
 from array_losses.frameworks import library_of
 from array_losses.presets import keras, smp
-from tests.backends import BACKENDS
 from tests.cases import COVER, Data
 
 ROW = np.array([[0, 0, 1, 1, 0, 2, 2, 2]])
-
-
-@pytest.fixture
-def cupy(pytestconfig):
-    """The stand-in, where it is selected: its name is CuPy's, which may be the real one."""
-    stand_in = BACKENDS["cupy-stand-in"]
-    if stand_in not in pytestconfig.array_losses_backends:
-        pytest.skip("cupy-stand-in is not selected")
-    return stand_in.library
 
 
 def on_device(cupy, number, arrays):
@@ -117,7 +107,6 @@ def every_call(case, arrays):
         yield from loss.value_and_grad(logits, target, pixel_weights=weights)
 
 
-@pytest.mark.parametrize("case", COVER, ids=str)
 def test_arrays_on_another_device_than_the_current(case, cupy):
     arrays = case.data.build("float32")
     expected = [np.asarray(one) for one in every_call(case, arrays)]
