@@ -33,6 +33,7 @@ nox.options.sessions = (
     "presets",
     "tests(torch)",
     "tests(numpy)",
+    "tests(cupy)",
     "lint",
     "types",
     "docs",
