@@ -184,9 +184,9 @@ class _Coefficient(ClassLoss):
         """The values that `absent` may have."""
         return "nan", "skip", "one", "zero"
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, None]:
         """Return the scores of the classes, reduced; NaN if none counts."""
-        pooled = self.pooled(xp, sums)
+        pooled = self.pooled(xp, sums, self.pool_factors(xp, sums))
         scores, counted = self._scores(xp, pooled), self._counted(xp, pooled)
         if self.reduction == "none":
             table = xp.where(counted, scores, float("nan"))
@@ -201,9 +201,14 @@ class _Coefficient(ClassLoss):
         rows = xp.sum(xp.where(numbers == 0.0, 0.0, xp.ones_like(numbers)))
         return xp.where(rows == 0.0, float("nan"), divide(xp, xp.sum(means), rows)), None
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+    def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
+        """Return the same, and the sums."""
+        return Fraction(*self.value_of(xp, sums), sums)
+
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d score / d sums."""
-        pooled = self.pooled(xp, sums)
+        factors = self.pool_factors(xp, kept)
+        pooled = self.pooled(xp, kept, factors)
         each = xp.astype(self._counted(xp, pooled), pooled[0].dtype)
         if self.reduction == "mean":
             numbers = xp.sum(each, axis=1, keepdims=True)
@@ -211,7 +216,8 @@ class _Coefficient(ClassLoss):
             each = divide(xp, each, numbers * rows)
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        return self.unpooled(xp, sums, self.grad_class_losses(xp, pooled, -d * each))
+        _, kept = self.counted(xp, pooled, None)
+        return self.unpooled(self.grad_counted(xp, kept, -d * each), factors)
 
     def _scores(self, xp: Namespace, sums: Sums) -> Array:
         """Return the score of each class, (images or 1, classes)."""
@@ -223,12 +229,14 @@ class _Coefficient(ClassLoss):
         if self.absent == "nan":
             left_out = _nowhere(sums)
         elif self.absent == "skip":
-            left_out = self.support(xp, sums) == 0.0
+            left_out = self.support(xp, sums) + 0.0 * sums[1] == 0.0
         else:
             left_out = xp.zeros_like(sums[0], dtype=xp.bool)
         if self.include_background or self.over_classes:
             return ~left_out
-        return ~(left_out | (self._class_weights(xp, sums[0]) == 0.0))
+        numbers = range(left_out.shape[1])
+        background = xp.asarray([n == 0 for n in numbers], device=device(left_out))
+        return ~(left_out | background[None, :])
 
 
 def _nowhere(sums: Sums) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from array_losses.core import plan as plans
 from array_losses.core import threads
@@ -33,7 +34,7 @@ class State:
     Small arrays only; and a bool per pixel for a loss that mines hard pixels.
     """
 
-    sums: dict[int, Sums]
+    kept: dict[int, tuple[Any, ...]]
     divisors: dict[int, Array | None]
     chosen: dict[int, Array]
 
@@ -167,13 +168,14 @@ class Evaluation:
         xp = self.xp
         order = sorted(sums)
         formulas = [self.terms[i][1] for i in order]
-        reduced, fractions = finish(xp, formulas, [sums[i] for i in order], self.all_reduce)
-        values = {i: self._divide(*one) for i, one in zip(order, fractions, strict=True)} | maps
+        found = finish(xp, formulas, [sums[i] for i in order], self.all_reduce)
+        fractions = dict(zip(order, found, strict=True))
+        values = {i: self._divide(*one[:2]) for i, one in fractions.items()} | maps
         self._each = [values[i] for i in range(len(self.terms))]
         value = weighted_sum(self.terms, self._each)
         state = State(
-            dict(zip(order, reduced, strict=True)),
-            {i: divisor for i, (_, divisor) in zip(order, fractions, strict=True)},
+            {i: one.kept for i, one in fractions.items()},
+            {i: one.divisor for i, one in fractions.items()},
             self.chosen,
         )
         return xp.astype(value, self.dtype, copy=False), state
@@ -424,7 +426,7 @@ class Evaluation:
         d = self._weight(i) if d is None else weight * xp.astype(d, self.wide)
         if i in self.maps:
             return (xp.astype(d, self.dtype),)
-        grad_sums = formula.grad_sums(xp, state.sums[i], self._divide(d, state.divisors[i]))
+        grad_sums = formula.grad_sums(xp, state.kept[i], self._divide(d, state.divisors[i]))
         return tuple(self._narrowed(one) for one in grad_sums)
 
     def _narrowed(self, x: Array) -> Array:

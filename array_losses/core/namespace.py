@@ -39,8 +39,11 @@ __all__ = [
     "namespace_of",
     "near_constant",
     "number_of",
+    "plus",
     "quotient",
+    "smallest_divisor",
     "sum_pixels",
+    "times",
     "wide_dtype",
 ]
 
@@ -306,10 +309,25 @@ def near_constant(xp: Namespace, x: Array) -> Array:
     return x.detach() if is_torch_namespace(xp) else xp.floor(x)
 
 
+def smallest_divisor(xp: Namespace, dtype: DType) -> float:
+    """Return the smallest number whose inverse does not overflow."""
+    # Twice the smallest normal number; asking NumPy for it would take longer than what uses it.
+    return 2.0**-125 if dtype == xp.float32 else 2.0**-1021
+
+
 def is_tiny(xp: Namespace, x: Array) -> Array:
     """Return where a number is 0, or so small that it is no divisor: its inverse may overflow."""
-    # Twice the smallest normal number; asking NumPy for it would take longer than all else here.
-    return xp.abs(x) < (2.0**-125 if x.dtype == xp.float32 else 2.0**-1021)
+    return xp.abs(x) < smallest_divisor(xp, x.dtype)
+
+
+def times(factor: float, x: Array) -> Array:
+    """Return `x` times a number; 1 takes no operation."""
+    return x if factor == 1.0 else factor * x
+
+
+def plus(x: Array, number: float) -> Array:
+    """Return `x` plus a number; 0 takes no operation."""
+    return x if number == 0.0 else x + number
 
 
 def kept_within(xp: Namespace, x: Array, low: float, high: float | None = None) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from array_losses.core import arguments
 from array_losses.core.block import View
@@ -32,8 +32,19 @@ __all__ = [
 
 AllReduce: TypeAlias = Callable[[Array], Array]
 Sums: TypeAlias = tuple[Array, ...]
-Fraction: TypeAlias = tuple[Array, Array | None]
 Strategy: TypeAlias = Literal["pixel", "sums", "sorted", "histogram"]
+
+
+class Fraction(NamedTuple):
+    """A loss as a numerator and a divisor (None for 1), and what `grad_sums` needs: small arrays.
+
+    The value and its derivative have much in common, and on a GPU an operation on a few numbers
+    takes as long as one on a million.
+    """
+
+    numerator: Array
+    divisor: Array | None
+    kept: tuple[Any, ...]
 
 
 class LossByClass(NamedTuple):
@@ -79,11 +90,11 @@ class Formula(Protocol):
     def sums_of(self, pixels: Pixels) -> Sums:
         """Return what must be summed over pixels."""
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
-        """Return the loss as a numerator and a divisor."""
+    def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
+        """Return the loss; with `autodiff`, so that the framework can differentiate it."""
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
-        """Return d loss / d sums."""
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
+        """Return d loss / d sums, from what `fraction` kept."""
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d what it reads of a block."""
@@ -187,29 +198,34 @@ def finish(
     formulas: Sequence[Formula],
     sums: Sequence[Sums],
     all_reduce: AllReduce | None,
-) -> tuple[list[Sums], list[Fraction]]:
-    """Return the sums over all devices, and each loss as numerator and divisor.
+    *,
+    autodiff: bool = False,
+) -> list[Fraction]:
+    """Return each loss, from the sums over all devices.
 
     Sums of the batch are exchanged before the value is taken. With one loss per image the sums stay
     at home, and what is exchanged is the sum of the images' losses and their number.
     """
     sums = list(sums)
+    if all_reduce is not None:
+        pooled = [i for i, formula in enumerate(formulas) if not formula.per_image]
+        mine = exchange(xp, all_reduce, [sums[i] for i in pooled])
+        for i, summed in zip(pooled, mine, strict=True):
+            sums[i] = summed
+    pairs = zip(formulas, sums, strict=True)
+    fractions = [formula.fraction(xp, one, autodiff=autodiff) for formula, one in pairs]
     if all_reduce is None:
-        return sums, [f.value_of(xp, s) for f, s in zip(formulas, sums, strict=True)]
-    pooled = [i for i, formula in enumerate(formulas) if not formula.per_image]
-    mine = exchange(xp, all_reduce, [sums[i] for i in pooled])
-    for i, summed in zip(pooled, mine, strict=True):
-        sums[i] = summed
-    fractions = [f.value_of(xp, s) for f, s in zip(formulas, sums, strict=True)]
+        return fractions
     apart = [i for i, f in enumerate(formulas) if f.per_image and f.reduction != "none"]
     mine = exchange(xp, all_reduce, [_present(fractions[i]) for i in apart])
     for i, summed in zip(apart, mine, strict=True):
-        fractions[i] = (summed[0], summed[1] if len(summed) > 1 else None)
-    return sums, fractions
+        divisor = summed[1] if len(summed) > 1 else None
+        fractions[i] = fractions[i]._replace(numerator=summed[0], divisor=divisor)
+    return fractions
 
 
 def _present(fraction: Fraction) -> Sums:
-    return tuple(part for part in fraction if part is not None)
+    return tuple(part for part in fraction[:2] if part is not None)
 
 
 def prepare(lib: Library, call: Call) -> list[arguments.Batch]:

@@ -53,8 +53,9 @@ class WholeEvaluation:
         formulas = [formula for _, formula in terms]
         summed = [i for i, formula in enumerate(formulas) if not is_map(formula)]
         found = [formulas[i].sums_of(self.pixels[i]) for i in summed]
-        sums, fractions = finish(self.xp, [formulas[i] for i in summed], found, call.all_reduce)
-        self._sums = dict(zip(summed, sums, strict=True))
+        fractions = finish(
+            self.xp, [formulas[i] for i in summed], found, call.all_reduce, autodiff=autodiff
+        )
         self._fractions = dict(zip(summed, fractions, strict=True))
         # Sums may be wider than what they are the sums of.
         self.each_value = [
@@ -83,7 +84,7 @@ class WholeEvaluation:
 
     def _value(self, i: int, formula: Formula) -> Array:
         if i in self._fractions:
-            return divide(self.xp, *self._fractions[i])
+            return divide(self.xp, *self._fractions[i][:2])
         logits = self.batches[i].logits
         shape = (logits.shape[0], *logits.shape[2:])
         return self.xp.reshape(formula.pixel_losses(self.pixels[i]), shape)
@@ -107,9 +108,9 @@ class WholeEvaluation:
 
     def _grad_sums(self, i: int) -> Sums:
         xp, (weight, formula) = self.xp, self.terms[i]
-        sums, (_, divisor) = self._sums[i], self._fractions[i]
-        d = weight * xp.ones((), dtype=sums[0].dtype, device=self.pixels[i].device)
-        grad_sums = formula.grad_sums(xp, sums, divide(xp, d, divisor))
+        numerator, divisor, kept = self._fractions[i]
+        d = weight * xp.ones((), dtype=numerator.dtype, device=self.pixels[i].device)
+        grad_sums = formula.grad_sums(xp, kept, divide(xp, d, divisor))
         return tuple(xp.astype(one, self._dtype, copy=False) for one in grad_sums)
 
     def _like_the_logits(self, gradient: Array, class_axis: int) -> Array:

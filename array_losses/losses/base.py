@@ -274,12 +274,19 @@ class Loss(Criterion):
         """
         _raise_missing(self, "sums_of")
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
         """Return the loss as a numerator and a divisor (None for 1) constant in the logits."""
         _raise_missing(self, "value_of")
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
-        """Return d loss / d sums, given `d` = d loss / d numerator."""
+    def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
+        """Return the same, and what `grad_sums` needs: here the sums.
+
+        With `autodiff` the framework will differentiate it, and nothing is kept for `grad_sums`.
+        """
+        return Fraction(*self.value_of(xp, sums), sums)
+
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
+        """Return d loss / d sums, given what `fraction` kept and `d` = d loss / d numerator."""
         _raise_missing(self, "grad_sums")
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:

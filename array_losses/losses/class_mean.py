@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
-from array_losses.core.namespace import Array, Namespace, device
-from array_losses.core.protocol import Fraction, Sums, divide
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    at_least,
+    device,
+    smallest_divisor,
+    times,
+)
+from array_losses.core.protocol import Fraction, Sums
 from array_losses.losses.base import Loss
 
 __all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool"]
@@ -58,90 +66,136 @@ class ClassLoss(Loss):
         return self.pool.endswith("+class")
 
     def class_losses(self, xp: Namespace, sums: Sums) -> Array:
-        """Return the loss of each class, (images or 1, classes)."""
+        """Return the loss of each class, (images or 1, classes), to be differentiated or not."""
         raise NotImplementedError
 
     def support(self, xp: Namespace, sums: Sums) -> Array:
-        """Return the target's weight in each class: 0 if absent, NaN if a NaN is in the class."""
+        """Return the target's weight in each class."""
         raise NotImplementedError
 
     def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
         """Return d loss / d sums from `d` = d loss / d class losses."""
         raise NotImplementedError
 
-    def pooled(self, xp: Namespace, sums: Sums) -> Sums:
+    def counted(
+        self, xp: Namespace, sums: Sums, there: Array | None
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """Return the class losses, 0 where not `there`, and what `grad_counted` needs.
+
+        NaN stays NaN. Not to be differentiated: a loss may share here what value and derivative
+        have in common.
+        """
+        return _only(xp, there, self.class_losses(xp, sums)), (sums, there)
+
+    def grad_counted(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
+        """Return d loss / d sums from what `counted` kept and `d` = d loss / d what it returned."""
+        sums, there = kept
+        return self.grad_class_losses(xp, sums, _only(xp, there, d))
+
+    def pooled(self, xp: Namespace, sums: Sums, factors: Sums) -> Sums:
         """Return the sums, added up over the classes where `pool` says so."""
         if not self.over_classes:
             return sums
-        for factor in self.pool_factors(xp, sums):
-            sums = tuple(xp.where(factor == 0.0, 0.0, factor * total) for total in sums)
+        sums = tuple(self._without(xp, total) for total in sums)
+        for factor in factors:
+            sums = tuple(factor * total for total in sums)
         return tuple(xp.sum(total, axis=1, keepdims=True) for total in sums)
 
-    def unpooled(self, xp: Namespace, sums: Sums, rates: Sums) -> Sums:
+    def unpooled(self, grad_sums: Sums, factors: Sums) -> Sums:
         """Return d loss / d sums from d loss / d `pooled` sums."""
-        if not self.over_classes:
-            return rates
-        for factor in self.pool_factors(xp, sums):
-            rates = tuple(factor * rate for rate in rates)
-        return rates
+        for factor in factors:
+            grad_sums = tuple(factor * one for one in grad_sums)
+        return grad_sums
 
     def pool_factors(self, xp: Namespace, sums: Sums) -> Sums:
-        """Return the weight of each class in sums over classes, as factors of it."""
-        return (self._class_weights(xp, sums[0]),)
+        """Return the weight of each class in sums over classes, as factors of it; none for 1."""
+        weights = self.class_factors(sums[0].shape[1])
+        if not self.over_classes or isinstance(weights, float):
+            return ()
+        return (_row(xp, weights, sums[0]),)
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
-        """Return the losses of the classes, reduced."""
-        sums = self.pooled(xp, sums)
-        losses = self.class_losses(xp, sums)
-        each, share = self._weights(xp, sums)
-        contributions = xp.where(each == 0.0, 0.0, each * losses)
+    def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
+        """Return the losses of the classes, reduced, and what `grad_sums` needs."""
+        factors = self.pool_factors(xp, sums)
+        sums = self.pooled(xp, sums, factors)
+        support = self.support(xp, sums)
+        smallest = smallest_divisor(xp, support.dtype)
+        there = None if self.absent == "keep" else support > smallest
+        if autodiff:
+            losses, kept = _only(xp, there, self.class_losses(xp, sums)), ()
+        else:
+            losses, kept = self.counted(xp, sums, there)
+        weights, units = self._class_weights(support.shape[1])
+        row = _row(xp, weights, support)
+        losses = _product(row, self._without(xp, losses))
         if self.reduction == "none":
-            if self.over_classes:
-                contributions = contributions[:, 0]
-            return contributions if self.per_image else contributions[0, ...], None
+            losses = losses[:, 0] if self.over_classes else losses
+            value = losses if self.per_image else losses[0, ...]
+            return Fraction(value, None, (factors, row, None, kept))
         if self.reduction == "sum":
-            return xp.sum(contributions), None
-        divisor = xp.sum(share, axis=1)
-        if not self.per_image:
-            return xp.sum(contributions), divisor[0]
-        means = divide(xp, xp.sum(contributions, axis=1), divisor)
-        return xp.sum(means), xp.sum(xp.where(divisor == 0.0, 0.0, xp.ones_like(divisor)))
+            return Fraction(xp.sum(losses), None, (factors, row, None, kept))
+        total, images = self._divisors(xp, units, support, there)
+        means = xp.sum(losses, axis=1, keepdims=True) / total
+        value = xp.sum(means) if self.per_image else means[0, 0]
+        return Fraction(value, images, (factors, row, total, kept))
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d sums."""
-        pooled = self.pooled(xp, sums)
-        each, share = self._weights(xp, pooled)
-        if self.reduction == "mean" and self.per_image:
-            each = divide(xp, each, xp.sum(share, axis=1, keepdims=True))
+        factors, row, total, kept = kept
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        return self.unpooled(xp, sums, self.grad_class_losses(xp, pooled, d * each))
+        d = _product(row, d if total is None else d / total)
+        return self.unpooled(self.grad_counted(xp, kept, d), factors)
 
-    def _weights(self, xp: Namespace, pooled: Sums) -> tuple[Array, Array]:
+    def _divisors(
+        self, xp: Namespace, units: Sequence[float], support: Array, there: Array | None
+    ) -> tuple[Array | float, Array | None]:
+        """Return by what the sum of an image's losses is divided, and how many images count.
+
+        Without a mean over images that number is None. Where nothing counts there is no division
+        of 0 by 0.
+        """
+        if self.absent != "skip":
+            total = sum(units)
+            if not self.per_image:
+                return total or 1.0, None
+            images = support.shape[0] if total else 0
+            return total or 1.0, xp.full((), images, dtype=support.dtype, device=device(support))
+        counted = _product(_row(xp, units, support), xp.astype(there, support.dtype))
+        total = xp.sum(counted, axis=1, keepdims=True)
+        number = xp.sum(xp.astype(total > 0.0, total.dtype)) if self.per_image else None
+        least = min((one for one in units if one), default=1.0)
+        return at_least(xp, total, max(least, smallest_divisor(xp, total.dtype))), number
+
+    def _class_weights(self, classes: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
-        support = self.support(xp, pooled)
-        weights = xp.ones_like(support)
-        if not self.over_classes:
-            weights = self._class_weights(xp, support)
-        share = weights
-        if self.normalize == "classes" and not self.over_classes:
-            counted = [
-                1.0 if self.include_background or c else 0.0 for c in range(support.shape[1])
-            ]
-            numbers = xp.asarray(counted, dtype=support.dtype, device=device(support))
-            share = xp.zeros_like(support) + numbers[None, :]
-        if self.absent == "keep":
-            return weights, share
-        nothing = support == 0.0
-        present = xp.where(nothing, 0.0, weights)
-        if self.absent == "zero":
-            return present, share
-        return present, present if share is weights else xp.where(nothing, 0.0, share)
+        weights = 1.0 if self.over_classes else self.class_factors(classes)
+        if isinstance(weights, float):
+            return (1.0,) * classes, (1.0,) * classes
+        if self.normalize == "weights":
+            return weights, weights
+        return weights, (float(self.include_background), *(1.0,) * (classes - 1))
 
-    def _class_weights(self, xp: Namespace, like: Array) -> Array:
-        """Return the class weights, 0 for a background left out, as an array like `like`."""
-        factors = self.class_factors(like.shape[1])
-        if isinstance(factors, float):
-            return xp.ones_like(like)
-        numbers = xp.asarray(list(factors), dtype=like.dtype, device=device(like))
-        return xp.zeros_like(like) + numbers[None, :]
+    def _without(self, xp: Namespace, x: Array) -> Array:
+        """Return `x` with 0 for a class that weighs 0, whatever it holds."""
+        weights = self.class_factors(x.shape[1])
+        if isinstance(weights, float) or 0.0 not in weights:
+            return x
+        return xp.where(_row(xp, weights, x) == 0.0, 0.0, x)
+
+
+def _only(xp: Namespace, there: Array | None, x: Array) -> Array:
+    """Return `x` times 1 where a mask is true, times 0 elsewhere."""
+    return x if there is None else x * xp.astype(there, x.dtype)
+
+
+def _row(xp: Namespace, values: Sequence[float], like: Array) -> Array | float:
+    """Return one number per class as an array (1, classes), or as a number if all are alike."""
+    if len(set(values)) == 1:
+        return values[0]
+    return xp.asarray(list(values), dtype=like.dtype, device=device(like))[None, :]
+
+
+def _product(row: Array | float, x: Array) -> Array:
+    """Return a product, without an operation if the first factor is the number 1."""
+    return times(row, x) if isinstance(row, float) else row * x

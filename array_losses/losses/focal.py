@@ -10,7 +10,7 @@ from array_losses.core import options
 from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace, is_tiny, kept_within, quotient
 from array_losses.core.pixels import Pixels
-from array_losses.core.protocol import Fraction, Strategy, Sums
+from array_losses.core.protocol import Strategy, Sums
 from array_losses.core.soft_terms import MEANS, soft_term
 from array_losses.core.target_terms import Term, target_terms
 from array_losses.losses.base import PerClass
@@ -175,7 +175,7 @@ class FocalLoss(SidedLoss):
             total = each if total is None else total + each
         return xp.reshape(total, (1, 1))
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
         """Return the sum of the losses and, for the mean, its divisor."""
         losses, divisor = super().value_of(xp, sums)
         if self.strategy == "pixel":
@@ -184,11 +184,11 @@ class FocalLoss(SidedLoss):
         mean = quotient(xp, losses, xp.where(tiny, 1.0, divisor))
         return xp.where(tiny & ~xp.isnan(losses), 0.0, mean), None
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d summed losses and, where logits move it, d loss / d divisor."""
         if self.strategy == "pixel":
-            return super().grad_sums(xp, sums, d)
-        losses, divisor = (one[0, 0] for one in sums)
+            return super().grad_sums(xp, kept, d)
+        losses, divisor = (one[0, 0] for one in kept)
         tiny = is_tiny(xp, divisor)
         divisor = xp.where(tiny, 1.0, divisor)
         by_losses = xp.where(tiny, 0.0, d / divisor)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.derivative import Derivative
-from array_losses.core.namespace import Array, Namespace, device, inverse, is_tiny, quotient
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    device,
+    inverse,
+    is_tiny,
+    plus,
+    quotient,
+    smallest_divisor,
+    times,
+)
 from array_losses.core.pixels import Pixels
 from array_losses.core.protocol import Sums
 from array_losses.losses.base import Activation, PerClass
@@ -83,25 +95,37 @@ class _OverlapLoss(ClassLoss):
         return squares(pixels, per_image=self.per_image, false_positives=a > b)
 
     def support(self, xp: Namespace, sums: Sums) -> Array:
-        """Return T + FN, the target's weight; NaN if FP is NaN."""
-        return sums[0] + sums[2] + 0.0 * sums[1]
+        """Return T + FN, the target's weight."""
+        return sums[0] + sums[2]
 
     def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class, 0 for 0 / 0."""
-        linear, coefficient, _ = self._linear(xp, *self._fraction(xp, sums))
-        loss, _ = self._formed(xp, linear, coefficient)
-        exponents = self.exponents(loss.shape[1])
-        return loss if exponents == 1.0 else _power(xp, loss, exponents)[0]
+        hits, below, errors = self._fraction(xp, sums)
+        return self._formed(xp, *self._followed(xp, hits, below, errors))[0]
+
+    def counted(
+        self, xp: Namespace, sums: Sums, there: Array | None
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """Return the loss of each class, 0 where it is not there, and what its derivative needs."""
+        hits, below, errors = self._fraction(xp, sums)
+        below = self._divisor(xp, below, there)
+        linear = errors / below
+        if self.form == "linear" and self.exponents(linear.shape[1]) == 1.0:
+            return linear, (hits, below, linear, None)
+        coefficient = xp.where(linear < 0.5, 1.0 - linear, hits / below)
+        loss, steepness = self._formed(xp, linear, coefficient)
+        return loss, (hits, below, linear, steepness)
 
     def _fraction(self, xp: Namespace, sums: Sums) -> tuple[Array, Array, Array]:
         """Return h T + s, h T + E + s', and E + s' - s, their difference without cancellation."""
         smooth = self.smooth
         above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
-        hits, (a, b, *more) = self.hits * sums[0], self._error_factors
-        errors = a * sums[1] + b * sums[2]
-        if more:
-            errors = errors + more[0] * sums[3]
-        return hits + above, hits + errors + below, errors + (below - above)
+        hits, *errors = (
+            times(factor, one)
+            for factor, one in zip((self.hits, *self._error_factors), sums, strict=True)
+        )
+        total = functools.reduce(operator.add, errors)
+        return plus(hits, above), plus(hits + total, below), plus(total, below - above)
 
     @property
     def _error_factors(self) -> tuple[float, ...]:
@@ -111,26 +135,49 @@ class _OverlapLoss(ClassLoss):
             return a, b
         return (a, b - a) if a <= b else (b, 0.0, a - b)
 
-    def _linear(
-        self, xp: Namespace, hits: Array, denominator: Array, errors: Array
-    ) -> tuple[Array, Array, Array]:
-        """Return 1 - coefficient, the coefficient (1 for 0 / 0), and where the denominator is tiny.
+    def _divisor(self, xp: Namespace, denominator: Array, there: Array | None) -> Array:
+        """Return what to divide by: infinity for 0 / 0, and for a class that is not there.
 
-        The smaller of the first two is a quotient, so its derivative has no difference that
-        cancels. No square of a denominator under- or overflows in it. Among numbers below the
-        normal ones, where the quotient itself could not be differentiated, it is 0 or 1.
+        Loss and derivative are 0 then. The denominator of a class that is there is no less than
+        its support, if misses count.
+        """
+        if there is None or self.error_weights[1] == 0.0:
+            # With room for what the derivative is multiplied by, a loss scale, say.
+            least = 2.0**17 * smallest_divisor(xp, denominator.dtype)
+            enough = xp.abs(denominator) >= least
+            there = enough if there is None else enough & there
+        return xp.where(there, denominator, float("inf"))
+
+    def _followed(
+        self, xp: Namespace, hits: Array, denominator: Array, errors: Array
+    ) -> tuple[Array, Array]:
+        """Return 1 - coefficient, and the coefficient (1 for 0 / 0), to be differentiated.
+
+        The smaller of both is a quotient, so its derivative has no difference that cancels. No
+        square of a denominator under- or overflows in it. Among numbers below the normal ones,
+        where the quotient itself could not be differentiated, it is 0 or 1.
         """
         tiny = is_tiny(xp, denominator)
         below = xp.where(tiny, 1.0, denominator)
         coefficient = quotient(xp, hits, below)
         coefficient = xp.where(tiny, xp.astype(hits >= errors, hits.dtype), coefficient)
         near = (coefficient > 0.5) & ~tiny
-        return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient, tiny
+        return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient
 
     def _formed(
         self, xp: Namespace, linear: Array, coefficient: Array
     ) -> tuple[Array, Array | float]:
-        """Return the loss in the asked-for form, and d loss / d linear."""
+        """Return the loss in the asked-for form and power, and d loss / d linear."""
+        loss, steepness = self._in_form(xp, linear, coefficient)
+        exponents = self.exponents(loss.shape[1])
+        if exponents == 1.0:
+            return loss, steepness
+        loss, by_power = _power(xp, loss, exponents)
+        return loss, steepness * by_power
+
+    def _in_form(
+        self, xp: Namespace, linear: Array, coefficient: Array
+    ) -> tuple[Array, Array | float]:
         if self.form == "log":
             low = coefficient < _NEXT_TO_0
             kept = xp.where(low, _NEXT_TO_0, coefficient)
@@ -149,26 +196,30 @@ class _OverlapLoss(ClassLoss):
             return xp.where(large, straight, 0.5 * xp.log1p(sinh * sinh)), xp.tanh(linear)
         return linear, 1.0
 
-    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
-        """Return d loss / d (T, FP, FN): the quotient rule, then the form and the power."""
-        hits, denominator, errors = self._fraction(xp, sums)
-        linear, coefficient, tiny = self._linear(xp, hits, denominator, errors)
-        loss, steepness = self._formed(xp, linear, coefficient)
-        d = d * steepness
-        exponents = self.exponents(loss.shape[1])
-        if exponents != 1.0:
-            d = d * _power(xp, loss, exponents)[1]
-        d = xp.where(tiny, 0.0, d / xp.where(tiny, 1.0, denominator))
-        by_errors = d * coefficient
-        return -self.hits * d * linear, *(factor * by_errors for factor in self._error_factors)
+    def grad_counted(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
+        """Return the derivative, by the quotient rule: -h linear by T, coefficient by E.
+
+        By squares that is d loss / d sums; of counts d loss / d (TP - FN) and d loss / d FP: no
+        logit moves TP + FN.
+        """
+        hits, below, linear, steepness = kept
+        rate = d / below if steepness is None else d * steepness / below
+        coefficient = hits / below
+        by_errors = rate * coefficient
+        if self.power == 2:
+            by_hit = -self.hits * (rate * linear)
+            return by_hit, *(times(factor, by_errors) for factor in self._error_factors)
+        a, b = self.error_weights
+        # -h linear - b coefficient; linear and coefficient sum to 1.
+        more = b - self.hits
+        by_hit = times(more, linear) - b if more < 0.0 else -self.hits - more * coefficient
+        return rate * by_hit, times(a, by_errors)
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d probabilities: two numbers per class, if the target is hard."""
         if self.power == 2:
             return squares_derivative(pixels, grad_sums)
-        by_hit, by_false, by_miss = grad_sums
-        present, absent = by_hit - by_miss, by_false
-        return counts_derivative(pixels, present, absent, intersection=self.intersection)
+        return counts_derivative(pixels, *grad_sums, intersection=self.intersection)
 
 
 def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
@@ -455,15 +506,15 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
         One after the other: the square of a size may be no number where the size is one.
         """
-        support, (counted,) = self.support(xp, sums), super().pool_factors(xp, sums)
-        nothing = support == 0.0
-        each = xp.ones_like(support)
+        counted = super().pool_factors(xp, sums)
         if self.absent == "keep" and self.weighting == "uniform":
-            return (each * counted,)
-        if self.weighting != "uniform":
-            each = inverse(xp, xp.where(nothing, 1.0, support))
-        each = xp.where(nothing | (counted == 0.0), 0.0, each)
+            return counted
+        support = self.support(xp, sums)
+        nothing = support == 0.0
+        if self.weighting == "uniform":
+            return xp.astype(~nothing, support.dtype), *counted
+        each = xp.where(nothing, 0.0, inverse(xp, xp.where(nothing, 1.0, support)))
         if self.absent == "keep":
-            largest = xp.max(each, axis=1, keepdims=True)
+            largest = xp.max(self._without(xp, each), axis=1, keepdims=True)
             each = xp.where(nothing, largest, each)
-        return (each, each * counted) if self.weighting == "square" else (each * counted,)
+        return (each, each, *counted) if self.weighting == "square" else (each, *counted)

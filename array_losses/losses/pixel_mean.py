@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from array_losses.core import options
 from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace
 from array_losses.core.pixels import Pixels
-from array_losses.core.protocol import Fraction, Strategy, Sums
+from array_losses.core.protocol import Strategy, Sums
 from array_losses.core.target_terms import Term, target_terms
 from array_losses.losses.base import Activation, Loss, PerClass
 
@@ -132,12 +132,12 @@ class PixelLoss(Loss):
         """Return 1 for each class that counts, 0 for a background left out."""
         return 1.0 if self.include_background else (0.0, *(1.0,) * (num_classes - 1))
 
-    def value_of(self, xp: Namespace, sums: Sums) -> Fraction:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
         """Return the sum of the losses and, for the mean, its divisor."""
         losses, divisor = (one[0, 0] for one in sums)
         return losses, divisor if self.reduction == "mean" else None
 
-    def grad_sums(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+    def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d summed losses."""
         return (d,)
 
