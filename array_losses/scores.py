@@ -207,7 +207,7 @@ class _Coefficient(ClassLoss):
 
     def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d score / d sums."""
-        factors = self.pool_factors(xp, kept)
+        factors, shape = self.pool_factors(xp, kept), kept[0].shape
         pooled = self.pooled(xp, kept, factors)
         each = xp.astype(self._counted(xp, pooled), pooled[0].dtype)
         if self.reduction == "mean":
@@ -217,7 +217,7 @@ class _Coefficient(ClassLoss):
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
         _, kept = self.counted(xp, pooled, None)
-        return self.unpooled(self.grad_counted(xp, kept, -d * each), factors)
+        return self.unpooled(xp, self.grad_counted(xp, kept, -d * each), factors, shape)
 
     def _scores(self, xp: Namespace, sums: Sums) -> Array:
         """Return the score of each class, (images or 1, classes)."""

@@ -11,12 +11,18 @@ from array_losses.core.blocks import Cut, Group, grouped
 from array_losses.core.derivative import Derivative
 from array_losses.core.library import Library
 from array_losses.core.low_precision import Conversion, conversion
-from array_losses.core.namespace import Array, Namespace, compute_dtype, device, wide_dtype
+from array_losses.core.namespace import (
+    Array,
+    Namespace,
+    compute_dtype,
+    device,
+    times,
+    wide_dtype,
+)
 from array_losses.core.pixels import Mode, Pixels
 from array_losses.core.protocol import (
     Call,
     Sums,
-    divide,
     finish,
     is_map,
     prepare,
@@ -35,7 +41,7 @@ class State:
     """
 
     kept: dict[int, tuple[Any, ...]]
-    divisors: dict[int, Array | None]
+    divisors: dict[int, Array | float | None]
     chosen: dict[int, Array]
 
 
@@ -66,7 +72,11 @@ class Evaluation:
         self.all_reduce = all_reduce = call.all_reduce
         self.dtype = compute_dtype(self.xp, logits.dtype)
         self.device = device(logits)
-        self.wide = wide_dtype(self.xp, self.dtype, self.device)
+        # In what sums are added and the loss is computed from them. On a device in the dtype of the
+        # pixels, which few blocks do not exhaust: each conversion would be an operation.
+        self.wide = self.dtype
+        if can_inspect:
+            self.wide = wide_dtype(self.xp, self.dtype, self.device)
         self.can_inspect = can_inspect
         converted = low_precision or conversion(lib, logits.dtype, self.dtype)
         self.groups = grouped(lib, terms, batches, converted, Mode(can_inspect=can_inspect))
@@ -170,14 +180,11 @@ class Evaluation:
         formulas = [self.terms[i][1] for i in order]
         found = finish(xp, formulas, [sums[i] for i in order], self.all_reduce)
         fractions = dict(zip(order, found, strict=True))
-        values = {i: self._divide(*one[:2]) for i, one in fractions.items()} | maps
+        divisors = {i: self._divisor(one.divisor) for i, one in fractions.items()}
+        values = {i: _over(one.numerator, divisors[i]) for i, one in fractions.items()} | maps
         self._each = [values[i] for i in range(len(self.terms))]
         value = weighted_sum(self.terms, self._each)
-        state = State(
-            {i: one.kept for i, one in fractions.items()},
-            {i: one.divisor for i, one in fractions.items()},
-            self.chosen,
-        )
+        state = State({i: one.kept for i, one in fractions.items()}, divisors, self.chosen)
         return xp.astype(value, self.dtype, copy=False), state
 
     def _gradient(self, room: Array | None, state: State, d: Array | None) -> Array:
@@ -303,10 +310,10 @@ class Evaluation:
         divisors = self._divisors(group, cuts)
         grad_sums = {}
         for i in group.members:
-            d = self._weight(i)
+            divisor = None
             if self.terms[i][1].reduction == "mean":
-                d = self._divide(d, divisors[i][0][0, 0])
-            grad_sums[i] = xp.astype(d, self.dtype)
+                divisor = self._divisor(divisors[i][0])
+            grad_sums[i] = xp.astype(self._rate(i, None, divisor), self.dtype, copy=False)
 
         def work(cut: Cut) -> list[Sums]:
             seen = group.pixels(cut)
@@ -388,24 +395,34 @@ class Evaluation:
         self, group: Group, cuts: list[Cut], members: list[int], found: list[list[Sums]]
     ) -> dict[int, Sums]:
         """Return the sums of all blocks, added in the widest dtype; none for a map."""
-        xp = self.xp
         result: dict[int, Sums] = {}
         for k, i in enumerate(members):
             if i in self.maps:
                 continue
             if len(cuts) == 1:
-                result[i] = tuple(xp.astype(one, self.wide) for one in found[0][k])
+                result[i] = tuple(self._widened(one) for one in found[0][k])
             elif self.terms[i][1].per_image:
                 result[i] = self._of_images(group, cuts, [pieces[k] for pieces in found])
             else:
-                every = (
-                    xp.concat(many, axis=0)
-                    for many in zip(*(pieces[k] for pieces in found), strict=True)
-                )
-                result[i] = tuple(
-                    xp.sum(many, axis=0, keepdims=True, dtype=self.wide) for many in every
-                )
+                every = zip(*(pieces[k] for pieces in found), strict=True)
+                result[i] = tuple(self._total(many) for many in every)
         return result
+
+    def _widened(self, x: Array | float) -> Array | float:
+        if not isinstance(x, float):
+            return self.xp.astype(x, self.wide, copy=False)
+        # What is exchanged is an array.
+        return x if self.all_reduce is None else self._number(x)[None, None]
+
+    def _total(self, parts: tuple[Array | float, ...]) -> Array | float:
+        """Return the sum of the blocks' parts."""
+        if isinstance(parts[0], float):
+            return self._widened(sum(parts))
+        xp = self.xp
+        return xp.sum(xp.concat(parts, axis=0), axis=0, keepdims=True, dtype=self.wide)
+
+    def _number(self, x: float) -> Array:
+        return self.xp.full((), x, dtype=self.wide, device=self.device)
 
     def _of_images(self, group: Group, cuts: list[Cut], found: list[Sums]) -> Sums:
         """Return the sums of each image, added up over its blocks."""
@@ -421,13 +438,20 @@ class Evaluation:
 
     def _grad_sums(self, i: int, state: State, d: Array | None) -> Sums:
         """Return d loss / d sums of one loss; for a map, d loss / d map."""
-        xp = self.xp
-        weight, formula = self.terms[i]
-        d = self._weight(i) if d is None else weight * xp.astype(d, self.wide)
+        formula = self.terms[i][1]
+        rate = self._rate(i, d, None if i in self.maps else state.divisors[i])
         if i in self.maps:
-            return (xp.astype(d, self.dtype),)
-        grad_sums = formula.grad_sums(xp, state.kept[i], self._divide(d, state.divisors[i]))
+            return (self.xp.astype(rate, self.dtype, copy=False),)
+        grad_sums = formula.grad_sums(self.xp, state.kept[i], rate)
         return tuple(self._narrowed(one) for one in grad_sums)
+
+    def _rate(self, i: int, d: Array | None, divisor: Array | float | None) -> Array:
+        """Return the weight of a loss in the sum, times `d`, over the divisor of its mean."""
+        rate = self.terms[i][0]
+        if isinstance(divisor, float):
+            rate, divisor = rate / divisor, None
+        rate = self._number(rate) if d is None else times(rate, self._widened(d))
+        return rate if divisor is None else rate / divisor
 
     def _narrowed(self, x: Array) -> Array:
         """Return a derivative in the compute dtype, the largest for one that this cannot hold.
@@ -435,25 +459,24 @@ class Evaluation:
         What it multiplies is as small: the probabilities of a class that no pixel may have.
         """
         xp = self.xp
-        limit = 2.0**-16 * xp.finfo(self.dtype).max  # with room for what is computed from it
         if self.wide != self.dtype:
-            size = xp.abs(x)
-            large = (size > limit) & (size < float("inf"))
-            if not self.can_inspect or xp.any(large):
-                # Not by `sign`: array_api_compat's inspects the values of a tensor.
-                most = xp.full_like(x, limit)
-                x = xp.where(large, xp.where(x < 0.0, -most, most), x)
-        return xp.astype(x, self.dtype)
+            limit = 2.0**-16 * xp.finfo(self.dtype).max  # with room for what is computed from it
+            large = xp.abs(x) > limit
+            if xp.any(large):
+                x = xp.where(large & xp.isfinite(x), limit * xp.sign(x), x)
+        return xp.astype(x, self.dtype, copy=False)
 
-    def _weight(self, i: int) -> Array:
-        """Return the weight of a loss in the sum."""
-        return self.xp.full((), self.terms[i][0], dtype=self.wide, device=self.device)
+    def _divisor(self, x: Array | float | None) -> Array | float | None:
+        """Return a divisor such that a quotient is 0 where it is 0: nothing is counted there.
 
-    def _divide(self, numerator: Array, divisor: Array | None) -> Array:
-        """Return `divide` of both, at once where an inspection tells that the divisor is not 0."""
-        if self.can_inspect and divisor is not None and divisor.shape == () and divisor != 0.0:
-            return numerator / divisor
-        return divide(self.xp, numerator, divisor)
+        But NaN where the numerator is NaN, which must not be hidden.
+        """
+        if x is None or isinstance(x, float):
+            return 1.0 if x == 0.0 else x
+        x = self.xp.reshape(x, ())
+        if self.can_inspect and x != 0.0:
+            return x
+        return self.xp.where(x == 0.0, float("inf"), x)
 
     def _of_block(self, i: int, x: Array, cut: Cut, pixels: Pixels) -> Array:
         """Return the part of d loss / d sums, or d loss / d map, that belongs to a block."""
@@ -461,6 +484,10 @@ class Evaluation:
             images, _, count = pixels.shape
             return self.xp.reshape(x[cut], (images, 1, count))
         return x[cut[0], :] if self.terms[i][1].per_image else x
+
+
+def _over(numerator: Array, divisor: Array | float | None) -> Array:
+    return numerator if divisor is None else numerator / divisor
 
 
 def _add(derivatives: list[Derivative | None], view: int, more: Derivative) -> None:

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 AllReduce: TypeAlias = Callable[[Array], Array]
+# Arrays (1, n), or (images, n) of a loss with sums of each image; a number is known from sizes.
 Sums: TypeAlias = tuple[Array, ...]
 Strategy: TypeAlias = Literal["pixel", "sums", "sorted", "histogram"]
 
@@ -43,7 +44,7 @@ class Fraction(NamedTuple):
     """
 
     numerator: Array
-    divisor: Array | None
+    divisor: Array | float | None
     kept: tuple[Any, ...]
 
 
@@ -104,8 +105,8 @@ class Formula(Protocol):
     def pixel_losses(self, pixels: Pixels) -> Array:
         """Return the loss of each pixel, (images, 1, pixels)."""
 
-    def divisor(self, pixels: Pixels) -> Array:
-        """Return the block's part of the divisor, (1, 1)."""
+    def divisor(self, pixels: Pixels) -> Array | float:
+        """Return the block's part of the divisor, (1, 1), or a number."""
 
     # Where it mines, before all else:
 
@@ -156,13 +157,15 @@ def is_map(formula: Formula) -> bool:
     return formula.strategy == "pixel" and formula.reduction == "none"
 
 
-def divide(xp: Namespace, numerator: Array, divisor: Array | None) -> Array:
-    """Return the quotient, 0 where the divisor is 0: nothing is counted there.
+def divide(xp: Namespace, numerator: Array, divisor: Array | float | None) -> Array:
+    """Return the quotient, to be differentiated, 0 where the divisor is 0: nothing is counted.
 
     But NaN where the numerator is NaN, which must not be hidden.
     """
     if divisor is None:
         return numerator
+    if isinstance(divisor, float):
+        return numerator / (divisor or 1.0)
     nothing = divisor == 0.0
     counted = ~nothing | xp.isnan(numerator)
     return quotient(xp, xp.where(counted, numerator, 0.0), xp.where(nothing, 1.0, divisor))

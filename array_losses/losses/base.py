@@ -274,7 +274,7 @@ class Loss(Criterion):
         """
         _raise_missing(self, "sums_of")
 
-    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | float | None]:
         """Return the loss as a numerator and a divisor (None for 1) constant in the logits."""
         _raise_missing(self, "value_of")
 

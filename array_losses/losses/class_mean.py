@@ -85,12 +85,13 @@ class ClassLoss(Loss):
         NaN stays NaN. Not to be differentiated: a loss may share here what value and derivative
         have in common.
         """
-        return _only(xp, there, self.class_losses(xp, sums)), (sums, there)
+        losses = self.class_losses(xp, sums)
+        return _only(xp, there, losses), (sums, there, losses.shape)
 
     def grad_counted(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d sums from what `counted` kept and `d` = d loss / d what it returned."""
-        sums, there = kept
-        return self.grad_class_losses(xp, sums, _only(xp, there, d))
+        sums, there, shape = kept
+        return self.grad_class_losses(xp, sums, xp.broadcast_to(_only(xp, there, d), shape))
 
     def pooled(self, xp: Namespace, sums: Sums, factors: Sums) -> Sums:
         """Return the sums, added up over the classes where `pool` says so."""
@@ -101,11 +102,15 @@ class ClassLoss(Loss):
             sums = tuple(factor * total for total in sums)
         return tuple(xp.sum(total, axis=1, keepdims=True) for total in sums)
 
-    def unpooled(self, grad_sums: Sums, factors: Sums) -> Sums:
-        """Return d loss / d sums from d loss / d `pooled` sums."""
+    def unpooled(
+        self, xp: Namespace, grad_sums: Sums, factors: Sums, shape: tuple[int, ...]
+    ) -> Sums:
+        """Return d loss / d sums, of a shape, from d loss / d `pooled` sums."""
+        if not self.over_classes:
+            return grad_sums
         for factor in factors:
             grad_sums = tuple(factor * one for one in grad_sums)
-        return grad_sums
+        return tuple(xp.broadcast_to(one, shape) for one in grad_sums)
 
     def pool_factors(self, xp: Namespace, sums: Sums) -> Sums:
         """Return the weight of each class in sums over classes, as factors of it; none for 1."""
@@ -116,7 +121,7 @@ class ClassLoss(Loss):
 
     def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
         """Return the losses of the classes, reduced, and what `grad_sums` needs."""
-        factors = self.pool_factors(xp, sums)
+        factors, shape = self.pool_factors(xp, sums), sums[0].shape
         sums = self.pooled(xp, sums, factors)
         support = self.support(xp, sums)
         smallest = smallest_divisor(xp, support.dtype)
@@ -127,25 +132,26 @@ class ClassLoss(Loss):
             losses, kept = self.counted(xp, sums, there)
         weights, units = self._class_weights(support.shape[1])
         row = _row(xp, weights, support)
-        losses = _product(row, self._without(xp, losses))
+        if not self.over_classes:
+            losses = _product(row, self._without(xp, losses))
         if self.reduction == "none":
             losses = losses[:, 0] if self.over_classes else losses
             value = losses if self.per_image else losses[0, ...]
-            return Fraction(value, None, (factors, row, None, kept))
+            return Fraction(value, None, (factors, shape, row, None, kept))
         if self.reduction == "sum":
-            return Fraction(xp.sum(losses), None, (factors, row, None, kept))
+            return Fraction(xp.sum(losses), None, (factors, shape, row, None, kept))
         total, images = self._divisors(xp, units, support, there)
         means = xp.sum(losses, axis=1, keepdims=True) / total
         value = xp.sum(means) if self.per_image else means[0, 0]
-        return Fraction(value, images, (factors, row, total, kept))
+        return Fraction(value, images, (factors, shape, row, total, kept))
 
     def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d sums."""
-        factors, row, total, kept = kept
+        factors, shape, row, total, kept = kept
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
         d = _product(row, d if total is None else d / total)
-        return self.unpooled(self.grad_counted(xp, kept, d), factors)
+        return self.unpooled(xp, self.grad_counted(xp, kept, d), factors, shape)
 
     def _divisors(
         self, xp: Namespace, units: Sequence[float], support: Array, there: Array | None

@@ -165,7 +165,7 @@ class FocalLoss(SidedLoss):
         factor = self._modulating_factor(term)
         return -factor, self._factor_decay(term, factor) * log_p
 
-    def divisor(self, pixels: Pixels) -> Array:
+    def divisor(self, pixels: Pixels) -> Array | float:
         """Return the weight of a block in the divisor of the mean, (1, 1)."""
         if self.normalize != "focal":
             return super().divisor(pixels)
@@ -175,7 +175,7 @@ class FocalLoss(SidedLoss):
             total = each if total is None else total + each
         return xp.reshape(total, (1, 1))
 
-    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | float | None]:
         """Return the sum of the losses and, for the mean, its divisor."""
         losses, divisor = super().value_of(xp, sums)
         if self.strategy == "pixel":

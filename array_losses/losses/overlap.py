@@ -211,8 +211,8 @@ class _OverlapLoss(ClassLoss):
             return by_hit, *(times(factor, by_errors) for factor in self._error_factors)
         a, b = self.error_weights
         # -h linear - b coefficient; linear and coefficient sum to 1.
-        more = b - self.hits
-        by_hit = times(more, linear) - b if more < 0.0 else -self.hits - more * coefficient
+        more = self.hits - b
+        by_hit = -b - times(more, linear) if more > 0.0 else more * coefficient - self.hits
         return rate * by_hit, times(a, by_errors)
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:

@@ -102,25 +102,28 @@ class PixelLoss(Loss):
         """Return the summed losses and the divisor of their mean."""
         return self.summed(pixels), self.divisor(pixels)
 
-    def divisor(self, pixels: Pixels) -> Array:
-        """Return the weight of a block in the divisor of the mean, (1, 1)."""
+    def divisor(self, pixels: Pixels) -> Array | float:
+        """Return the weight of a block in the divisor of the mean: an array (1, 1).
+
+        A number where sizes alone tell it.
+        """
         xp, factors = pixels.xp, self.class_factors(pixels.num_classes)
-        images, classes, count = pixels.shape
+        _, classes, _ = pixels.shape
         what, _, unit = self.normalize.partition("_")
         by_class = unit == "elements" or (unit == "" and not pixels.multiclass)
         if what == "all":
             each = (classes if self.include_background else classes - 1) if by_class else 1
             if pixels.chosen is not None:
                 return float(each) * pixels.number_chosen()
-            # Not as a float: of a size that a compiler leaves open there is none.
-            number = images * count * each
-            return xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
+            return _number(pixels, each)
         if pixels.multiclass and what == "weights" and not self._counts_pixels(pixels):
             counts = pixels.sum(_times(pixels, factors, pixels.one_hot))
             return xp.sum(counts, axis=1, keepdims=True)
+        factors = factors if what == "weights" else self.foreground(classes)
+        if pixels.weights is None:
+            return _number(pixels, sum(_spread(pixels, factors)) if by_class else 1)
         counts = pixels.counts(by_class=by_class)
         if by_class:
-            factors = factors if what == "weights" else self.foreground(classes)
             counts = _times(pixels, factors, counts[:, :, None])[:, :, 0]
         return xp.sum(counts, axis=1, keepdims=True)
 
@@ -132,10 +135,12 @@ class PixelLoss(Loss):
         """Return 1 for each class that counts, 0 for a background left out."""
         return 1.0 if self.include_background else (0.0, *(1.0,) * (num_classes - 1))
 
-    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | None]:
+    def value_of(self, xp: Namespace, sums: Sums) -> tuple[Array, Array | float | None]:
         """Return the sum of the losses and, for the mean, its divisor."""
-        losses, divisor = (one[0, 0] for one in sums)
-        return losses, divisor if self.reduction == "mean" else None
+        losses, divisor = sums
+        if self.reduction != "mean":
+            return losses[0, 0], None
+        return losses[0, 0], divisor if isinstance(divisor, float) else divisor[0, 0]
 
     def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d summed losses."""
@@ -194,6 +199,16 @@ class SidedLoss(PixelLoss):
         """Return whether a class, or a side of it, weighs 0."""
         sides = self.sides(term)
         return any(side == 0.0 if isinstance(side, float) else 0.0 in side for side in sides)
+
+
+def _number(pixels: Pixels, each: float) -> Array | float:
+    """Return the number of pixels times that of each."""
+    images, _, count = pixels.shape
+    if not pixels.mode.traced:
+        return float(images * count * each)
+    # Of a size that a compiler leaves open there is no float.
+    xp, number = pixels.xp, images * count
+    return each * xp.full((1, 1), number, dtype=pixels.dtype, device=pixels.device)
 
 
 def _times(pixels: Pixels, values: Numbers, x: Array) -> Array:
