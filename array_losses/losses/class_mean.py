@@ -170,7 +170,7 @@ class ClassLoss(Loss):
         counted = _product(_row(xp, units, support), xp.astype(there, support.dtype))
         total = xp.sum(counted, axis=1, keepdims=True)
         number = xp.sum(xp.astype(total > 0.0, total.dtype)) if self.per_image else None
-        least = min((one for one in units if one), default=1.0)
+        least = min([one for one in units if one] or [1.0])
         return at_least(xp, total, max(least, smallest_divisor(xp, total.dtype))), number
 
     def _class_weights(self, classes: int) -> tuple[Sequence[float], Sequence[float]]:
