@@ -235,7 +235,7 @@ class _Coefficient(ClassLoss):
         if self.include_background or self.over_classes:
             return ~left_out
         numbers = range(left_out.shape[1])
-        background = xp.asarray([n == 0 for n in numbers], device=device(left_out))
+        background = xp.asarray([n == 0 for n in numbers], dtype=xp.bool, device=device(left_out))
         return ~(left_out | background[None, :])
 
 

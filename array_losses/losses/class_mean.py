@@ -10,8 +10,8 @@ from array_losses.core import options
 from array_losses.core.namespace import (
     Array,
     Namespace,
-    at_least,
     device,
+    kept_within,
     smallest_divisor,
     times,
 )
@@ -171,7 +171,7 @@ class ClassLoss(Loss):
         total = xp.sum(counted, axis=1, keepdims=True)
         number = xp.sum(xp.astype(total > 0.0, total.dtype)) if self.per_image else None
         least = min([one for one in units if one] or [1.0])
-        return at_least(xp, total, max(least, smallest_divisor(xp, total.dtype))), number
+        return kept_within(xp, total, max(least, smallest_divisor(xp, total.dtype))), number
 
     def _class_weights(self, classes: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the weight of each class's loss, and its weight in the divisor of the mean."""
