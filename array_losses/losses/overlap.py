@@ -19,7 +19,6 @@ from array_losses.core.namespace import (
     is_tiny,
     plus,
     quotient,
-    smallest_divisor,
     times,
 )
 from array_losses.core.pixels import Pixels
@@ -143,8 +142,7 @@ class _OverlapLoss(ClassLoss):
         """
         if there is None or self.error_weights[1] == 0.0:
             # With room for what the derivative is multiplied by, a loss scale, say.
-            least = 2.0**17 * smallest_divisor(xp, denominator.dtype)
-            enough = xp.abs(denominator) >= least
+            enough = ~is_tiny(xp, denominator, room=2.0**17)
             there = enough if there is None else enough & there
         return xp.where(there, denominator, float("inf"))
 
