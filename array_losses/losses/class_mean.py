@@ -16,9 +16,10 @@ from array_losses.core.namespace import (
     times,
 )
 from array_losses.core.protocol import Fraction, Sums
+from array_losses.frameworks import of_namespace
 from array_losses.losses.base import Loss
 
-__all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool"]
+__all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool", "row"]
 
 Pool: TypeAlias = Literal["batch", "image"]
 ClassPool: TypeAlias = Literal["batch", "image", "batch+class", "image+class"]
@@ -117,7 +118,7 @@ class ClassLoss(Loss):
         weights = self.class_factors(sums[0].shape[1])
         if not self.over_classes or isinstance(weights, float):
             return ()
-        return (_row(xp, weights, sums[0]),)
+        return (row(xp, weights, sums[0]),)
 
     def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
         """Return the losses of the classes, reduced, and what `grad_sums` needs."""
@@ -131,26 +132,27 @@ class ClassLoss(Loss):
         else:
             losses, kept = self.counted(xp, sums, there)
         weights, units = self._class_weights(support.shape[1])
-        row = _row(xp, weights, support)
+        factor = row(xp, weights, support)
         if not self.over_classes:
-            losses = _product(row, self._without(xp, losses))
+            losses = _product(factor, self._without(xp, losses))
+        total = images = None
         if self.reduction == "none":
-            losses = losses[:, 0] if self.over_classes else losses
-            value = losses if self.per_image else losses[0, ...]
-            return Fraction(value, None, (factors, shape, row, None, kept))
-        if self.reduction == "sum":
-            return Fraction(xp.sum(losses), None, (factors, shape, row, None, kept))
-        total, images = self._divisors(xp, units, support, there)
-        means = xp.sum(losses, axis=1, keepdims=True) / total
-        value = xp.sum(means) if self.per_image else means[0, 0]
-        return Fraction(value, images, (factors, shape, row, total, kept))
+            value = losses[:, 0] if self.over_classes else losses
+            value = value if self.per_image else value[0, ...]
+        elif self.reduction == "sum":
+            value = xp.sum(losses)
+        else:
+            total, images = self._divisors(xp, units, support, there)
+            means = xp.sum(losses, axis=1, keepdims=True) / total
+            value = xp.sum(means) if self.per_image else means[0, 0]
+        return Fraction(value, images, (factors, shape, factor, total, kept))
 
     def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d sums."""
-        factors, shape, row, total, kept = kept
+        factors, shape, factor, total, kept = kept
         if self.over_classes and self.per_image and self.reduction == "none":
             d = d[:, None]
-        d = _product(row, d if total is None else d / total)
+        d = _product(factor, d if total is None else d / total)
         return self.unpooled(xp, self.grad_counted(xp, kept, d), factors, shape)
 
     def _divisors(
@@ -167,7 +169,7 @@ class ClassLoss(Loss):
                 return total or 1.0, None
             images = support.shape[0] if total else 0
             return total or 1.0, xp.full((), images, dtype=support.dtype, device=device(support))
-        counted = _product(_row(xp, units, support), xp.astype(there, support.dtype))
+        counted = _product(row(xp, units, support), xp.astype(there, support.dtype))
         total = xp.sum(counted, axis=1, keepdims=True)
         number = xp.sum(xp.astype(total > 0.0, total.dtype)) if self.per_image else None
         least = min([one for one in units if one] or [1.0])
@@ -187,7 +189,10 @@ class ClassLoss(Loss):
         weights = self.class_factors(x.shape[1])
         if isinstance(weights, float) or 0.0 not in weights:
             return x
-        return xp.where(_row(xp, weights, x) == 0.0, 0.0, x)
+        counts = [1.0 if weight else 0.0 for weight in weights]
+        if 1.0 not in counts:
+            return xp.zeros_like(x)
+        return xp.where(row(xp, counts, x) == 0.0, 0.0, x)
 
 
 def _only(xp: Namespace, there: Array | None, x: Array) -> Array:
@@ -195,13 +200,13 @@ def _only(xp: Namespace, there: Array | None, x: Array) -> Array:
     return x if there is None else x * xp.astype(there, x.dtype)
 
 
-def _row(xp: Namespace, values: Sequence[float], like: Array) -> Array | float:
+def row(xp: Namespace, values: Sequence[float], like: Array) -> Array | float:
     """Return one number per class as an array (1, classes), or as a number if all are alike."""
     if len(set(values)) == 1:
         return values[0]
-    return xp.asarray(list(values), dtype=like.dtype, device=device(like))[None, :]
+    return of_namespace(xp).per_class(tuple(values), like.dtype, device(like))[None, :]
 
 
-def _product(row: Array | float, x: Array) -> Array:
-    """Return a product, without an operation if the first factor is the number 1."""
-    return times(row, x) if isinstance(row, float) else row * x
+def _product(factor: Array | float, x: Array) -> Array:
+    """Return a product; 1 as a number takes no operation."""
+    return times(factor, x) if isinstance(factor, float) else factor * x

@@ -14,7 +14,6 @@ from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import (
     Array,
     Namespace,
-    device,
     inverse,
     is_tiny,
     plus,
@@ -24,7 +23,7 @@ from array_losses.core.namespace import (
 from array_losses.core.pixels import Pixels
 from array_losses.core.protocol import Sums
 from array_losses.losses.base import Activation, PerClass
-from array_losses.losses.class_mean import ClassLoss, Pool
+from array_losses.losses.class_mean import ClassLoss, Pool, row
 from array_losses.losses.confusion import (
     Intersection,
     Power,
@@ -209,9 +208,12 @@ class _OverlapLoss(ClassLoss):
             return by_hit, *(times(factor, by_errors) for factor in self._error_factors)
         a, b = self.error_weights
         # -h linear - b coefficient; linear and coefficient sum to 1.
-        more = self.hits - b
-        by_hit = -b - times(more, linear) if more > 0.0 else more * coefficient - self.hits
-        return rate * by_hit, times(a, by_errors)
+        more, by_hit = self.hits - b, -b
+        if more > 0.0:
+            by_hit = -b - times(more, linear)
+        elif more < 0.0:
+            by_hit = more * coefficient - self.hits
+        return by_hit * rate, times(a, by_errors)
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d probabilities: two numbers per class, if the target is hard."""
@@ -222,9 +224,7 @@ class _OverlapLoss(ClassLoss):
 
 def _power(xp: Namespace, x: Array, exponents: float | tuple[float, ...]) -> tuple[Array, Array]:
     """Return x ** exponent and its derivative, both 0 where x is 0, or as good as 0, or below."""
-    exponent: Any = exponents
-    if isinstance(exponents, tuple):
-        exponent = xp.asarray(list(exponents), dtype=x.dtype, device=device(x))[None, :]
+    exponent = row(xp, exponents, x) if isinstance(exponents, tuple) else exponents
     low = x < _NEXT_TO_0
     kept = xp.where(low, 1.0, x)
     power = xp.exp(exponent * xp.log(kept))

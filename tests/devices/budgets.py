@@ -26,7 +26,7 @@ BUDGETS = {
     "ce": Budget(21, 8.79, 2.22),
     "focal": Budget(31, 10.42, 2.28),
     "dice": Budget(47, 14.79, 3.33),
-    "jaccard": Budget(47, 14.79, 3.33),
+    "jaccard": Budget(45, 14.79, 3.33),
     "ce+dice": Budget(62, 20.72, 3.43),
     "lovasz": Budget(856, 122.85, 4.33),
     "lovasz bins": Budget(1407, 250.85, 4.33),
