@@ -152,6 +152,13 @@ class Pixels:
             self._made.one_hot = xp.astype(self.target, self.dtype, copy=False)
         return self._made.one_hot
 
+    def of_target(self, numbers: Array) -> Array:
+        """Return one number per class (1, classes, 1) times the target; of labels, the label's."""
+        labels = self.labels
+        if labels is None or labels.by_products:
+            return self.one_hot * numbers
+        return labels.of_class(numbers)
+
     @property
     def sign(self) -> Array:
         """1 where a hard target has the class, -1 where not."""

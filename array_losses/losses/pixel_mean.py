@@ -117,8 +117,10 @@ class PixelLoss(Loss):
                 return float(each) * pixels.number_chosen()
             return _number(pixels, each)
         if pixels.multiclass and what == "weights" and not self._counts_pixels(pixels):
-            counts = pixels.sum(_times(pixels, factors, pixels.one_hot))
-            return xp.sum(counts, axis=1, keepdims=True)
+            counted = pixels.one_hot
+            if factors != 1.0:
+                counted = pixels.of_target(pixels.per_class(_spread(pixels, factors)))
+            return xp.sum(pixels.sum(counted), axis=1, keepdims=True)
         factors = factors if what == "weights" else self.foreground(classes)
         if pixels.weights is None:
             return _number(pixels, sum(_spread(pixels, factors)) if by_class else 1)

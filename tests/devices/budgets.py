@@ -39,7 +39,7 @@ BUDGETS = {
     "dice, mask": Budget(44, 40.51, 8.50),
     "ce+dice, mask": Budget(52, 48.51, 9.50),
     "hinge, mask": Budget(74, 150.00, 15.00),
-    "ce, class weights": Budget(37, 14.24, 3.53, copies=3),
+    "ce, class weights": Budget(37, 11.50, 2.63, copies=3),
     "dice, class weights": Budget(47, 14.79, 3.33),
     "ce, pixel weights": Budget(36, 11.74, 3.29),
     "dice, pixel weights": Budget(59, 21.85, 4.40),
