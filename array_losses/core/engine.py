@@ -28,6 +28,7 @@ from array_losses.core.protocol import (
     prepare,
     weighted_sum,
 )
+from array_losses.core.side_by_side import side_by_side
 from array_losses.core.sorted_pass import each_class
 
 __all__ = ["Evaluation", "State"]
@@ -118,8 +119,7 @@ class Evaluation:
         for group, cuts in zip(self.groups, self.cuts, strict=True):
             members = [i for i in group.members if i in self.by_class and i not in self.by_error]
             if members:
-                self._measure(group, cuts, members, gradient)
-                self._sort(group, members)
+                self._by_class(group, cuts, members, gradient)
         return self._gradient(gradient, state, d)
 
     def value_and_gradient(self) -> tuple[Array, Array]:
@@ -166,8 +166,7 @@ class Evaluation:
             by_class = [i for i in group.members if i in self.by_class]
             others = [i for i in group.members if i not in self.by_class]
             if by_class:
-                self._measure(group, cuts, by_class, scratch)
-                sums |= self._sort(group, by_class)
+                sums |= self._by_class(group, cuts, by_class, scratch)
             if others:
                 room = None if by_class else scratch
                 sums |= self._first_pass(group, cuts, others, maps, room)
@@ -294,7 +293,8 @@ class Evaluation:
             formula, pixels = self.terms[i][1], self._pixels(group, i, cut, seen)
             mine = tuple(self._of_block(i, one, cut, pixels) for one in grad_sums[i])
             if i in self.by_error:
-                by_error = group.read(self.by_error[i], cut) * mine[0][:, :, None]
+                by_error = self.by_error[i] if self.whole else group.read(self.by_error[i], cut)
+                by_error = self.lib.times(by_error, mine[0][:, :, None])
                 derivative = formula.error_derivative(pixels, by_error)
             else:
                 derivative = formula.derivative(pixels, mine)
@@ -356,6 +356,28 @@ class Evaluation:
         found = threads.ordered_map(divide_by, cuts, self.threads)
         return self._add_up(group, cuts, group.members, found)
 
+    def _by_class(
+        self, group: Group, cuts: list[Cut], members: list[int], scratch: Array | None
+    ) -> dict[int, Sums]:
+        """Return loss and support of each class; keep d loss / d errors."""
+        if not self.whole:
+            self._measure(group, cuts, members, scratch)
+        every = group.pixels(group.everything)
+        sums: dict[int, Sums] = {}
+        for i in members:
+            formula, pixels = self.terms[i][1], every[group.view_of[i]]
+            errors = formula.errors(pixels) if self.whole else self.by_error[i]
+            if self.can_inspect and self.lib.works_in_pieces:
+                sums[i] = each_class(
+                    self.lib, formula, pixels, errors, wide=self.wide, workers=self.threads
+                )
+            else:
+                room = None if self.whole else errors
+                sums[i], self.by_error[i] = side_by_side(
+                    self.lib, formula, pixels, errors, wide=self.wide, room=room
+                )
+        return sums
+
     def _measure(
         self, group: Group, cuts: list[Cut], members: list[int], scratch: Array | None
     ) -> None:
@@ -376,18 +398,6 @@ class Evaluation:
             return group.classes_second(scratch)
         shape = group.batch.logits.shape
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
-
-    def _sort(self, group: Group, members: list[int]) -> dict[int, Sums]:
-        """Return loss and support of each class; put d loss / d errors in place of the errors."""
-        every = group.pixels(group.everything)
-        sums: dict[int, Sums] = {}
-        for i in members:
-            formula = self.terms[i][1]
-            pixels, errors = every[group.view_of[i]], self.by_error[i]
-            sums[i] = each_class(
-                self.lib, formula, pixels, errors, wide=self.wide, workers=self.threads
-            )
-        return sums
 
     # Sums, and the derivatives by them.
 

@@ -18,7 +18,7 @@ from array_losses.core.namespace import (
 )
 from array_losses.core.threads import Map
 
-__all__ = ["Histogram"]
+__all__ = ["Histogram", "KindHistogram"]
 
 
 class Histogram:
@@ -91,6 +91,58 @@ class Histogram:
         return _Piece(self.lib, x, foreground, background, self._bins, can_inspect=self._in_pieces)
 
 
+class KindHistogram:
+    """Elements on a device, of all rows at once, that count 1 as foreground or as background.
+
+    Parameters
+    ----------
+    x : array (rows, classes, ...)
+        What is binned, as for `Histogram`.
+    foreground : bool array (rows, classes, elements)
+    counted : bool array that broadcasts to it, optional
+        Which elements count; by default all.
+    bins : int
+    """
+
+    def __init__(
+        self, lib: Library, x: Array, foreground: Array, counted: Array | None, bins: int
+    ) -> None:
+        self.lib, self.xp = lib, lib.xp
+        self._bins = bins
+        self._counted = counted
+        self._dtype = x.dtype
+        place = self.xp.reshape(lib.bins_of(x, bins), foreground.shape)
+        # Between the kinds is a place for the 0 in front of the bins.
+        self._place = lib.add_where(place, foreground, bins + 1)
+
+    def twice_from_below(self) -> Array:
+        """Return twice the number in the bins below each, then in all: (rows, classes, kinds, ...).
+
+        The kinds are background and foreground. Halves of these are wanted, and to add 2 costs no
+        more than to add 1.
+        """
+        lib, xp, place = self.lib, self.xp, self._place
+        rows, classes, elements = place.shape
+        dtype = lib.counting_dtype(self._dtype, 2 * elements)
+        if self._counted is None:
+            two = xp.full((1, 1, 1), 2, dtype=dtype, device=device(place))
+        else:
+            two = 2 * xp.astype(self._counted, dtype)
+        length = self._bins + 1
+        found = lib.sums_after_zero(place, two, 2 * length - 1, dtype)
+        return lib.accumulated(xp.reshape(found, (rows, classes, 2, length)))
+
+    def spread(self, numbers: Array) -> Array:
+        """Return to each element that counts the number of its place, and 0 to the others.
+
+        Numbers of the bins as background, one that no element gets, and so as foreground.
+        """
+        by_place = self.lib.in_order(numbers, self._place)
+        if self._counted is not None:
+            by_place *= self.xp.astype(self._counted, by_place.dtype)
+        return by_place
+
+
 def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [function(item) for item in items]
 
@@ -129,7 +181,8 @@ class _Piece:
         index = index_dtype(xp, self._on)
         rows, kinds = math.prod(x.shape[:2]), 2 if is_bool(xp, foreground.dtype) else 1
         dtype = _narrowest(xp, kinds * rows * bins) if can_inspect else index
-        place = xp.astype(_scaled(xp, x, bins, can_inspect=can_inspect), dtype)
+        scaled = _scaled(xp, x, bins) if can_inspect else self.lib.bins_of(x, bins)
+        place = xp.astype(scaled, dtype, copy=False)
         if rows != 1:
             first = xp.arange(rows, dtype=dtype, device=self._on)
             place = place + bins * xp.reshape(first, (*x.shape[:2], 1))
@@ -182,15 +235,17 @@ def _narrowest(xp: Namespace, length: int) -> DType:
     return xp.int32 if length <= xp.iinfo(xp.int32).max else xp.int64
 
 
-def _scaled(xp: Namespace, x: Array, bins: int, *, can_inspect: bool) -> Array:
-    """Return `x` times the bins: 1 and above in the last bin, below 0, and NaN, in the first."""
+def _scaled(xp: Namespace, x: Array, bins: int) -> Array:
+    """Return `x` times the bins: 1 and above in the last bin, below 0, and NaN, in the first.
+
+    As `Library.bins_of`, but inspected: most often nothing lies outside.
+    """
+    scaled = x * bins
+    if 0 in x.shape:
+        return scaled
     last = bins * (1.0 - float(xp.finfo(x.dtype).eps))  # bins - 0.5 may round to bins
-    if can_inspect and 0 not in x.shape:
-        scaled = x * bins
-        low, high = xp.min(scaled), xp.max(scaled)
-        if low >= 0.0 and high <= last:
-            return scaled
-        if not xp.isnan(low):
-            return xp.clip(scaled, 0.0, last)
-    scaled = xp.minimum(x * bins, xp.full_like(x, last))
-    return xp.where(x > 0.0, scaled, 0.0)
+    low, high = xp.min(scaled), xp.max(scaled)
+    if low >= 0.0 and high <= last:
+        return scaled
+    clipped = xp.clip(scaled, 0.0, last)
+    return xp.where(xp.isnan(clipped), 0.0, clipped) if xp.isnan(low) else clipped

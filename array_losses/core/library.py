@@ -93,6 +93,36 @@ class Library:
         sums = xp.take(total, edges, axis=0)
         return sums[1:] - sums[:-1]
 
+    def sums_after_zero(self, places: Array, x: Array, length: int, dtype: DType) -> Array:
+        """Return the sums of `x` by place along the last axis, a 0 in front of them.
+
+        `x` broadcasts to the places.
+        """
+        xp, (*rows, count) = self.xp, places.shape
+        number, on = math.prod(rows), device(places)
+        index = index_dtype(xp, on)
+        first = 1 + (length + 1) * xp.arange(number, dtype=index, device=on)
+        places = xp.astype(places, index, copy=False) + xp.reshape(first, (*rows, 1))
+        every = xp.broadcast_to(x, (*rows, count))
+        places, every = (xp.reshape(one, (number * count,)) for one in (places, every))
+        sums = self.sum_at(places, every, number * (length + 1), dtype)
+        return xp.reshape(xp.astype(sums, dtype, copy=False), (*rows, length + 1))
+
+    def bins_of(self, x: Array, bins: int) -> Array:
+        """Return the bin from 0 to 1 of each entry: below 0, and NaN, the first; above 1, the last.
+
+        As integers.
+        """
+        xp = self.xp
+        last = bins * (1.0 - float(xp.finfo(x.dtype).eps))  # bins - 0.5 may round to bins
+        scaled = xp.minimum(x * bins, xp.full_like(x, last))
+        return xp.astype(xp.where(x > 0.0, scaled, 0.0), index_dtype(xp, device(x)))
+
+    def add_where(self, x: Array, mask: Array, number: int) -> Array:
+        """Return `x` plus a number where the mask is true; `x` may change."""
+        x += number * self.xp.astype(mask, x.dtype)
+        return x
+
     # Large kernels of devices, for arrays (images, classes, pixels).
 
     def softmax(self, logits: Array) -> tuple[Array, Any]:
@@ -174,6 +204,10 @@ class Library:
         x[image[:, None], index[:, 0, :], pixel[None, :]] = one
         return x
 
+    def times(self, x: Array, y: Array) -> Array:
+        """Return a product that is contiguous whatever the strides of `x`, whose shape it has."""
+        return x * y
+
     # Sums of products of arrays (images, classes, pixels).
 
     def sum_pixels(self, x: Array, y: Array) -> Array:
@@ -214,14 +248,39 @@ class Library:
         taken = xp.take(xp.reshape(x, (-1,)), xp.reshape(order, (-1,)), axis=0)
         return xp.reshape(taken, order.shape)
 
+    def sorted_descending(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries along the last axis from the largest down, and their order.
+
+        Equal entries keep their order.
+        """
+        order = self.descending(x)
+        return self.in_order(x, order), order
+
     def back_in_place(self, order: Array, x: Array) -> Array:
         """Return sorted entries to the places from which `order` took them."""
         xp = self.xp
-        if not self.writes_by_index or math.prod(x.shape[:-1]) != 1:
+        if not self.writes_by_index:
             return xp.take_along_axis(x, xp.argsort(order, axis=-1), axis=-1)
+        *rows, count = x.shape
+        number = math.prod(rows)
+        if number != 1:
+            first = xp.arange(0, number * count, count, dtype=order.dtype, device=device(order))
+            order = order + xp.reshape(first, (*rows, 1))
         result = xp.empty_like(x)
         xp.reshape(result, (-1,))[xp.reshape(order, (-1,))] = xp.reshape(x, (-1,))
         return result
+
+    def counting_dtype(self, dtype: DType, highest: int) -> DType:
+        """Return the dtype to count so far in: `dtype`, if it holds all integers up to there."""
+        xp = self.xp
+        if highest <= 2.0 / float(xp.finfo(dtype).eps):
+            return dtype
+        return xp.int32 if highest <= xp.iinfo(xp.int32).max else xp.int64
+
+    def running_count(self, mask: Array, dtype: DType) -> Array:
+        """Return how many entries are true up to each place of the last axis."""
+        counts = self.counting_dtype(dtype, mask.shape[-1])
+        return self.cumulative_sum(self.xp.astype(mask, counts), counts)
 
     def count_true(self, mask: Array) -> Array:
         """Return how many entries of `mask` are true, as an integer array to count on with."""
@@ -254,6 +313,20 @@ class Library:
     def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
         """Return the sums of `x` up to each place of its last axis."""
         return self.xp.cumulative_sum(x, axis=-1, dtype=dtype)
+
+    def accumulated(self, x: Array) -> Array:
+        """Return the sums up to each place of the last axis, in place if they can be."""
+        return self.cumulative_sum(x, x.dtype)
+
+    def inverse(self, x: Array, least: float) -> Array:
+        """Return 1 / x, of `x` not below `least`, in place of `x` if it can be."""
+        xp = self.xp
+        lowest = xp.full((1,) * x.ndim, least, dtype=x.dtype, device=device(x))
+        return xp.reciprocal(xp.maximum(x, lowest))
+
+    def add_into(self, room: Array, x: Array, y: Array) -> None:
+        """Write a sum into a part of an array."""
+        room[...] = x + y
 
     def pieces(self, count: int) -> list[slice]:
         """Return slices that cut so many elements into pieces for the cache."""

@@ -130,6 +130,16 @@ class Formula(Protocol):
         place of the errors, and be worked out by `each`, which calls a function for each of a list.
         """
 
+    def all_classes(
+        self, lib: Library, errors: Array, target: Array, counted: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return loss and support of several classes, (rows, classes), and d loss / d errors.
+
+        Of arrays (rows, classes, pixels) on a device: the pixels of the batch in one row, or of an
+        image in each. The target is bool where it is hard. `counted` says how much each pixel
+        counts: bool where that is 0 or 1, None where all count.
+        """
+
     def error_derivative(self, pixels: Pixels, d: Array) -> Derivative:
         """Return the derivative from d loss / d errors."""
 

@@ -1,4 +1,4 @@
-"""Losses that need all pixels of a class together: one class after the other, or side by side."""
+"""Losses that need all pixels of a class together, on a CPU: one class after the other."""
 
 from __future__ import annotations
 

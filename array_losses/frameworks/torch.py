@@ -54,6 +54,22 @@ class Torch(Library):
         nothing = torch.zeros((length,), dtype=dtype, device=places.device)
         return nothing.index_add(0, places, x.to(dtype))
 
+    def sums_after_zero(self, places: Array, x: Array, length: int, dtype: DType) -> Array:
+        """Return the sums of `x` by place along the last axis, a 0 in front of them."""
+        shape = (*places.shape[:-1], length + 1)
+        sums = torch.zeros(shape, dtype=dtype, device=places.device)
+        sums[..., 1:].scatter_add_(-1, places, x.expand(places.shape))
+        return sums
+
+    def bins_of(self, x: Array, bins: int) -> Array:
+        """Return the bin from 0 to 1 of each entry, contiguous."""
+        whole = (x * bins).to(torch.int32, memory_format=torch.contiguous_format)
+        return whole.clamp(0, bins - 1)  # whatever integer a NaN becomes
+
+    def add_where(self, x: Array, mask: Array, number: int) -> Array:
+        """Return `x` plus a number where the mask is true, in place."""
+        return x.add_(mask, alpha=number)
+
     def softmax(self, logits: Array) -> tuple[Array, Any]:
         """Return the probability of each class, and what its logarithm can be had from sooner."""
         return _along_classes(torch.softmax, logits), None
@@ -99,10 +115,46 @@ class Torch(Library):
         """Return `x` with a number, or values (images, 1, pixels), at that class, in place."""
         return x.scatter_(1, index, values)
 
+    def sorted_descending(self, x: Array) -> tuple[Array, Array]:
+        """Return the entries along the last axis from the largest down, and their order."""
+        values, order = torch.sort(x, dim=-1, descending=True, stable=True)
+        return values, order
+
+    def back_in_place(self, order: Array, x: Array) -> Array:
+        """Return sorted entries to the places from which `order` took them."""
+        return torch.empty_like(x).scatter_(-1, order, x)
+
     def in_order(self, x: Array, order: Array) -> Array:
         """Return the entries of `x` in that order."""
         # The standard's take_along_axis turns sizes that are left open into numbers.
         return torch.gather(x, -1, order)
+
+    def counting_dtype(self, dtype: DType, highest: int) -> DType:
+        """Return the dtype to count so far in."""
+        if torch.are_deterministic_algorithms_enabled():
+            # On CUDA PyTorch then refuses cumulative sums of floats.
+            dtype = torch.float16
+        return super().counting_dtype(dtype, highest)
+
+    def running_count(self, mask: Array, dtype: DType) -> Array:
+        """Return how many entries are true up to each place of the last axis."""
+        return torch.cumsum(mask, -1, dtype=self.counting_dtype(dtype, mask.shape[-1]))
+
+    def accumulated(self, x: Array) -> Array:
+        """Return the sums up to each place of the last axis, in place."""
+        return x.cumsum_(-1)
+
+    def inverse(self, x: Array, least: float) -> Array:
+        """Return 1 / x, of `x` not below `least`, in place of `x`."""
+        return x.clamp_(min=least).reciprocal_()
+
+    def add_into(self, room: Array, x: Array, y: Array) -> None:
+        """Write a sum into a part of an array."""
+        torch.add(x, y, out=room)
+
+    def times(self, x: Array, y: Array) -> Array:
+        """Return a product that is contiguous whatever the strides of `x`, whose shape it has."""
+        return torch.mul(x, y, out=x.new_empty(x.shape))
 
     def cumulative_sum(self, x: Array, dtype: DType = None) -> Array:
         """Return the sums of `x` up to each place of its last axis."""

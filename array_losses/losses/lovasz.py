@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from array_losses.core import options
+from array_losses.core import jaccard_growth, options
 from array_losses.core.bucket_sort import flat, in_buckets
 from array_losses.core.derivative import Derivative
-from array_losses.core.histogram import Histogram
+from array_losses.core.histogram import Histogram, KindHistogram
 from array_losses.core.library import Library
 from array_losses.core.namespace import (
     Array,
@@ -17,6 +17,7 @@ from array_losses.core.namespace import (
     cumulative_sum,
     device,
     is_bool,
+    wide_dtype,
 )
 from array_losses.core.pixels import Pixels, count_dtype
 from array_losses.core.protocol import LossByClass, Strategy, Sums
@@ -51,7 +52,7 @@ class _Sorted:
     ) -> tuple[Array, Array, Array]:
         """Return loss, support and d loss / d errors."""
         xp = lib.xp
-        if lib.works_in_pieces and is_bool(xp, foreground.dtype):
+        if is_bool(xp, foreground.dtype):
             kinds = (foreground, background)
             return in_buckets(lib, errors, kinds, self.least, _growth_of_kinds, each)
         shape, (errors, f, b) = errors.shape, flat(xp, errors, foreground, background)
@@ -60,6 +61,20 @@ class _Sorted:
         by_error = lib.back_in_place(order, growth)
         loss = xp.sum(errors * by_error, axis=2)
         return loss, support[:, :, 0], xp.reshape(by_error, shape)
+
+    def all_classes(
+        self, lib: Library, errors: Array, target: Array, counted: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return loss, support and d loss / d errors of classes side by side."""
+        xp = lib.xp
+        if _in_kinds(xp, target, counted):
+            return jaccard_growth.by_sorting(lib, errors, target, counted)
+        f, b = _counts(xp, target, counted, errors.dtype)
+        ordered, order = lib.sorted_descending(xp.reshape(errors, target.shape))
+        support = _support(xp, f)
+        growth = _growth(lib, order, f, b, support, errors.dtype)
+        losses = xp.sum(ordered * growth, axis=2)
+        return losses, support[:, :, 0], lib.back_in_place(order, growth)
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,7 @@ class _Binned:
 
     scale: Callable[[Namespace, Array], Array]
     steps: int
+    keep_absent: bool
 
     def sums(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Sums:
         """Return the sums by class and step."""
@@ -131,6 +147,22 @@ class _Binned:
         loss, support = xp.sum(errors * by_error, axis=2), xp.sum(sums[0], axis=2)
         return loss, support, xp.reshape(by_error, shape)
 
+    def all_classes(
+        self, lib: Library, errors: Array, target: Array, counted: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return loss, support and d loss / d errors of classes side by side."""
+        xp, unit = lib.xp, self.scale(lib.xp, errors)
+        if _in_kinds(xp, target, counted):
+            kinds = KindHistogram(lib, unit, target, counted, self.steps)
+            return jaccard_growth.by_bins(lib, errors, kinds, keep_absent=self.keep_absent)
+        unit, counts = xp.reshape(unit, target.shape), _counts(xp, target, counted, errors.dtype)
+        histogram = Histogram(lib, unit, *counts, self.steps)
+        f, b = histogram.sums()
+        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_step(xp, f, b))
+        by_error = histogram.spread(*numbers)
+        losses = xp.sum(errors * xp.reshape(by_error, errors.shape), axis=(2, 3))
+        return losses, xp.sum(f, axis=2), by_error
+
     def _by_step(self, xp: Namespace, x: Array) -> Array:
         rows, length = x.shape
         return xp.reshape(x, (rows, length // self.steps, self.steps))
@@ -158,7 +190,7 @@ class _LovaszLoss(ClassLoss):
     def _extension(self) -> _Sorted | _Binned:
         if self.bins is None:
             return _Sorted(self.least_error)
-        return _Binned(self.unit_errors, 2 * self.bins)
+        return _Binned(self.unit_errors, 2 * self.bins, self.absent == "keep")
 
     @property
     def least_error(self) -> float:
@@ -221,6 +253,12 @@ class _LovaszLoss(ClassLoss):
     ) -> tuple[Array, Array, Array]:
         """Return loss and support of one class, (1, 1), and d loss / d errors, of their shape."""
         return self._extension.one_class(lib, errors, foreground, background, each)
+
+    def all_classes(
+        self, lib: Library, errors: Array, target: Array, counted: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return loss and support of classes side by side, and d loss / d errors."""
+        return self._extension.all_classes(lib, errors, target, counted)
 
     def _together(self, xp: Namespace, x: Array) -> Array:
         """Return `x` with all pixels that are sorted together on its last axis."""
@@ -306,6 +344,23 @@ def _growth_by_step(xp: Namespace, foreground: Array, background: Array) -> tupl
     # Without a foreground, J is 1 from the first step on that holds anything.
     only = 1.0 / xp.where(b == 0.0, 1.0, b)
     return xp.where(first, 0.0, of_foreground), xp.where(first, only, of_background)
+
+
+def _in_kinds(xp: Namespace, target: Array, counted: Array | None) -> bool:
+    """Return whether each pixel counts 1, as foreground or background, or not at all."""
+    return is_bool(xp, target.dtype) and (counted is None or is_bool(xp, counted.dtype))
+
+
+def _counts(
+    xp: Namespace, target: Array, counted: Array | None, dtype: DType
+) -> tuple[Array, Array]:
+    """Return how much each pixel counts as foreground and as background, in a wider dtype."""
+    wide = wide_dtype(xp, dtype, device(target))
+    there = xp.astype(target, wide)
+    if counted is None:
+        return there, 1.0 - there
+    counted = xp.astype(counted, wide)
+    return counted * there, counted * (1.0 - there)
 
 
 def _from_the_top(xp: Namespace, x: Array) -> Array:

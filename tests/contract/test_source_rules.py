@@ -152,6 +152,7 @@ EAGER = {
         "device_probability",
         "engine",
         "histogram",
+        "jaccard_growth",
         "label_confusion",
         "labels",
         "library",

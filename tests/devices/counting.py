@@ -133,7 +133,8 @@ class Counted(Waits):
         return sum(one.moved for one in self.launches)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        before = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        read = {name: x for name, x in (kwargs or {}).items() if name != "out"}  # is written
+        before = [x for x in tree_leaves((args, read)) if isinstance(x, torch.Tensor)]
         for x in before:
             self._held.setdefault(x.untyped_storage(), 0)  # not made here
         result = super().__torch_dispatch__(func, types, args, kwargs)

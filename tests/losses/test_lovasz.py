@@ -1,17 +1,18 @@
 """Lovász-Softmax and Lovász hinge: what is special to them."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
 
 import array_losses as al
-from array_losses.core import bucket_sort, histogram, plan
+from array_losses.core import bucket_sort, histogram, plan, side_by_side
 from array_losses.frameworks import numpy as numpy_library
 from array_losses.frameworks import of_namespace
 from tests import oracle
-from tests.backends import BACKENDS
-from tests.cases import Data
+from tests.backends import BACKENDS, on_a_device
+from tests.cases import CASES, LOVASZ_LOSSES, Data
 from tests.losses.test_values import assert_close
 
 BOTH = [al.LovaszSoftmaxLoss, al.LovaszHingeLoss]
@@ -250,6 +251,78 @@ def test_image_pool_can_be_reduced(loss, library, dtype):
     loss = loss(pool="image")
     value = loss(logits, target, all_reduce=lambda x: 1 * x)
     assert_close(float(value), float(loss(logits, target)), dtype)
+
+
+# --- devices: classes side by side ----------------------------------------------------------------
+
+ON_DEVICES = [case for case in CASES if any(name in LOVASZ_LOSSES for _, name, _ in case.terms)]
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("numpy", "float64"), ("torch", "float32")])
+@pytest.mark.parametrize("piece", [1 << 22, 50])
+@pytest.mark.parametrize("given", ON_DEVICES, ids=lambda given: given.name)
+def test_a_device_finds_what_the_cpu_finds(given, piece, dtype, name, request, monkeypatch):
+    """With all classes at once, or as many as fit a piece; a piece is one class at least."""
+    if name == "torch":
+        request.getfixturevalue("torch")
+    monkeypatch.setattr(side_by_side, "_PIECE", piece)
+    arrays, loss, library = given.data.build(dtype), given.loss(), BACKENDS[name]
+    new = partial(on_a_device, loss.terms(), *library.on(arrays, dtype))
+    found, expected = [new().value()[0]], [loss(*arrays[:2], pixel_weights=arrays[2])]
+    if given.is_scalar:
+        found += new().value_and_gradient()
+        expected += loss.value_and_grad(*arrays[:2], pixel_weights=arrays[2])
+    for one, other in zip(found, expected, strict=True):
+        near = 64 * np.finfo(dtype).eps * np.max(np.abs(other), initial=0)
+        np.testing.assert_allclose(library.to_numpy(one), other, rtol=0, atol=near)
+
+
+@pytest.mark.parametrize("options", [{}, {"bins": 8}, {"bins": 8, "pool": "image"}])
+@pytest.mark.parametrize("hidden", ["class", "image", "all"])
+@both
+def test_what_does_not_count_on_a_device(loss, hidden, options):
+    """Classes without a pixel that counts, among others and alone."""
+    logits, target, _ = Data(batch=2, classes=3, spatial=(4, 5), seed=11).build()
+    hide = {"class": target == 1, "image": np.arange(2)[:, None, None] == 1, "all": target >= 0}
+    target = np.where(hide[hidden], 255, target)
+    loss = loss(absent="keep", ignore_index=255, **options)
+    value, gradient = on_a_device(loss.terms(), logits, target).value_and_gradient()
+    expected = loss.value_and_grad(logits, target)
+    assert value == pytest.approx(expected[0], rel=1e-13)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-12, atol=1e-16)
+    np.testing.assert_array_equal(gradient == 0, expected[1] == 0)
+
+
+@pytest.mark.parametrize("bins", [None, 8])
+@both
+def test_counts_beyond_what_floats_hold(loss, bins, torch, monkeypatch):
+    """Then they are integers, as they are in PyTorch's deterministic mode."""
+    arrays = Data(spatial=(9, 11), absent=(2,), seed=12).build("float32")
+    loss = loss(bins=bins, absent="keep")
+    tensors = BACKENDS["torch"].on(arrays, "float32")
+    expected = on_a_device(loss.terms(), *tensors).value_and_gradient()
+    torch.use_deterministic_algorithms(mode=True)
+    try:
+        found = on_a_device(loss.terms(), *tensors).value_and_gradient()
+    finally:
+        torch.use_deterministic_algorithms(mode=False)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("bins", [None, 64])
+@both
+def test_memory_is_bounded_on_a_device(loss, bins, torch):
+    """What is made while a piece is sorted does not count beside the whole of many pixels."""
+    from tests.devices.training_step import count
+    from tests.devices.workloads import Workload
+
+    few, many = (
+        count(Workload(loss(bins=bins), (4, classes, 512, 512)), backward=False)
+        for classes in (64, 128)
+    )
+    assert many.peak < few.peak
+    assert few.peak < 6
 
 
 # --- bins -----------------------------------------------------------------------------------------
