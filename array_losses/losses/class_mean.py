@@ -19,7 +19,7 @@ from array_losses.core.protocol import Fraction, Sums
 from array_losses.frameworks import of_namespace
 from array_losses.losses.base import Loss
 
-__all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool", "row"]
+__all__ = ["Absent", "ClassLoss", "ClassNormalize", "ClassPool", "Pool", "only", "row"]
 
 Pool: TypeAlias = Literal["batch", "image"]
 ClassPool: TypeAlias = Literal["batch", "image", "batch+class", "image+class"]
@@ -87,12 +87,12 @@ class ClassLoss(Loss):
         have in common.
         """
         losses = self.class_losses(xp, sums)
-        return _only(xp, there, losses), (sums, there, losses.shape)
+        return only(xp, there, losses), (sums, there, losses.shape)
 
     def grad_counted(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d sums from what `counted` kept and `d` = d loss / d what it returned."""
         sums, there, shape = kept
-        return self.grad_class_losses(xp, sums, xp.broadcast_to(_only(xp, there, d), shape))
+        return self.grad_class_losses(xp, sums, xp.broadcast_to(only(xp, there, d), shape))
 
     def pooled(self, xp: Namespace, sums: Sums, factors: Sums) -> Sums:
         """Return the sums, added up over the classes where `pool` says so."""
@@ -115,10 +115,8 @@ class ClassLoss(Loss):
 
     def pool_factors(self, xp: Namespace, sums: Sums) -> Sums:
         """Return the weight of each class in sums over classes, as factors of it; none for 1."""
-        weights = self.class_factors(sums[0].shape[1])
-        if not self.over_classes or isinstance(weights, float):
-            return ()
-        return (row(xp, weights, sums[0]),)
+        weights = self.class_factors(sums[0].shape[1]) if self.over_classes else 1.0
+        return () if isinstance(weights, float) else (row(xp, weights, sums[0]),)
 
     def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
         """Return the losses of the classes, reduced, and what `grad_sums` needs."""
@@ -128,7 +126,7 @@ class ClassLoss(Loss):
         smallest = smallest_divisor(xp, support.dtype)
         there = None if self.absent == "keep" else support > smallest
         if autodiff:
-            losses, kept = _only(xp, there, self.class_losses(xp, sums)), ()
+            losses, kept = only(xp, there, self.class_losses(xp, sums)), ()
         else:
             losses, kept = self.counted(xp, sums, there)
         weights, units = self._class_weights(support.shape[1])
@@ -195,7 +193,7 @@ class ClassLoss(Loss):
         return xp.where(row(xp, counts, x) == 0.0, 0.0, x)
 
 
-def _only(xp: Namespace, there: Array | None, x: Array) -> Array:
+def only(xp: Namespace, there: Array | None, x: Array) -> Array:
     """Return `x` times 1 where a mask is true, times 0 elsewhere."""
     return x if there is None else x * xp.astype(there, x.dtype)
 

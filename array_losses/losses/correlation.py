@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 from array_losses.core import options
 from array_losses.core.derivative import Derivative
@@ -10,7 +14,7 @@ from array_losses.core.namespace import Array, Namespace, is_tiny, quotient
 from array_losses.core.pixels import Pixels
 from array_losses.core.protocol import Sums
 from array_losses.losses.base import Activation
-from array_losses.losses.class_mean import ClassLoss, Pool
+from array_losses.losses.class_mean import ClassLoss, Pool, only
 from array_losses.losses.confusion import (
     Intersection,
     counts,
@@ -94,83 +98,105 @@ class MCCLoss(ClassLoss):
         return xp.minimum(tp + fn, fp + tn)
 
     def class_losses(self, xp: Namespace, sums: Sums) -> Array:
-        """Return the loss of each class, 1 for 0 / 0, but 0 without any pixel.
+        """Return the loss of each class, 1 for 0 / 0, but 0 without any pixel."""
+        return _losses(xp, _shares(xp, sums, partial(quotient, xp)))
 
-        Near a correlation r of 1 as K / (G H (1 + r)), with
+    def counted(
+        self, xp: Namespace, sums: Sums, there: Array | None
+    ) -> tuple[Array, tuple[Any, ...]]:
+        """Return the class losses, 0 where not `there`, and what `grad_counted` needs."""
+        shares = _shares(xp, sums, operator.truediv)
+        return only(xp, there, _losses(xp, shares)), (shares, there)
 
-            K = TP / P * TN / Q * (FP + FN) + FP / P * FN / Q * (TP + TN),
-
-        which does not cancel, where 1 - r would.
-        """
-        shares = _shares(xp, sums)
-        tp, fp, fn, tn = shares.counts
-        (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
-        pair = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
-        correlation = (right * right_not - wrong * wrong_not) * pair
-        correlation = correlation / xp.sqrt(shares.there) / xp.sqrt(shares.not_there)
-        correlation = xp.where(shares.empty, 0.0, correlation)
-        near = correlation > 0.5
-        cross = right * right_not * (fp + fn) + wrong * wrong_not * (tp + tn)
-        rest = cross / shares.there / shares.not_there / xp.where(near, 1.0 + correlation, 1.0)
-        return xp.where(
-            sum(sums) == 0.0, 0.0, xp.where(near & ~shares.empty, rest, 1.0 - correlation)
-        )
-
-    def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
+    def grad_counted(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d (TP - FN) and d loss / d (FP - TN): no logit moves TP + FN or FP + TN.
 
         They are -(TN / Q + FP / P) / (2 D) and (TP / P + FN / Q) / (2 D), with D the root.
         """
-        shares = _shares(xp, sums)
+        shares, there = kept
+        root = shares.predicted_root * shares.there_root * shares.not_there_root
+        d = only(xp, there, xp.where(shares.empty, 0.0, 0.5 * d / shares.every)) / root
         (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
-        root = xp.sqrt(shares.predicted) * xp.sqrt(shares.not_predicted)
-        root = root * xp.sqrt(shares.there) * xp.sqrt(shares.not_there)
-        d = xp.where(shares.empty, 0.0, 0.5 * d / _whole(xp, sums))
-        return -d * (right_not + wrong) / root, d * (right + wrong_not) / root
+        return -d * (right_not + wrong), d * (right + wrong_not)
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d probabilities: two numbers per class, if the target is hard."""
         return counts_derivative(pixels, *grad_sums, intersection=self.intersection)
 
 
-@dataclass(frozen=True)
-class _Shares:
+class _Shares(NamedTuple):
     """The four counts as shares of all pixels, and in what they are to each other.
 
-    Where one of the sums is 0, or as good as 0, it comes as 1.
+    Where one of their sums is 0, or as good as 0, it comes as 1.
 
     Attributes
     ----------
+    every : all pixels
     counts : TP, FP, FN and TN
-    predicted, not_predicted : P = TP + FP and Q = TN + FN
+    predicted_root : the root of P Q, with P = TP + FP and Q = TN + FN
     there, not_there : G = TP + FN and H = TN + FP
+    there_root, not_there_root : their roots
     found : TP / P and FP / P
     not_found : TN / Q and FN / Q
     empty : whether one of the sums is 0
+    nowhere : whether all are
     """
 
+    every: Array
     counts: Sums
-    predicted: Array
-    not_predicted: Array
+    predicted_root: Array
     there: Array
     not_there: Array
+    there_root: Array
+    not_there_root: Array
     found: Sums
     not_found: Sums
     empty: Array
+    nowhere: Array
 
 
-def _shares(xp: Namespace, sums: Sums) -> _Shares:
-    every = _whole(xp, sums)
-    tp, fp, fn, tn = counts = tuple(quotient(xp, one, every) for one in sums)
+def _shares(xp: Namespace, sums: Sums, divided: Callable[[Array, Array], Array]) -> _Shares:
+    """Return them; `divided` divides."""
+    tp, fp, fn, tn = sums
+    every = (tp + fn) + (fp + tn)
+    nowhere = every == 0.0
+    every = xp.where(nowhere, 1.0, every)
+    tp, fp, fn, tn = counts = tuple(divided(one, every) for one in sums)
     margins = (tp + fp, tn + fn, tp + fn, tn + fp)
     empty = is_tiny(xp, xp.minimum(xp.minimum(*margins[:2]), xp.minimum(*margins[2:])))
     p, q, there, not_there = (xp.where(empty, 1.0, one) for one in margins)
-    found = quotient(xp, tp, p), quotient(xp, fp, p)
-    not_found = quotient(xp, tn, q), quotient(xp, fn, q)
-    return _Shares(counts, p, q, there, not_there, found, not_found, empty)
+    return _Shares(
+        every,
+        counts,
+        xp.sqrt(p) * xp.sqrt(q),
+        there,
+        not_there,
+        xp.sqrt(there),
+        xp.sqrt(not_there),
+        (divided(tp, p), divided(fp, p)),
+        (divided(tn, q), divided(fn, q)),
+        empty,
+        nowhere,
+    )
 
 
-def _whole(xp: Namespace, sums: Sums) -> Array:
-    tp, fp, fn, tn = sums
-    every = (tp + fn) + (fp + tn)
-    return xp.where(every == 0.0, 1.0, every)
+def _losses(xp: Namespace, shares: _Shares) -> Array:
+    """Return the loss of each class.
+
+    Near a correlation r of 1 as K / (G H (1 + r)), with
+
+        K = TP / P * TN / Q * (FP + FN) + FP / P * FN / Q * (TP + TN),
+
+    which does not cancel, where 1 - r would.
+    """
+    tp, fp, fn, tn = shares.counts
+    (right, wrong), (right_not, wrong_not) = shares.found, shares.not_found
+    agreed, crossed = right * right_not, wrong * wrong_not
+    correlation = (agreed - crossed) * shares.predicted_root
+    correlation = correlation / shares.there_root / shares.not_there_root
+    correlation = xp.where(shares.empty, 0.0, correlation)
+    near = correlation > 0.5
+    cross = agreed * (fp + fn) + crossed * (tp + tn)
+    rest = cross / shares.there / shares.not_there / xp.where(near, 1.0 + correlation, 1.0)
+    loss = xp.where(near & ~shares.empty, rest, 1.0 - correlation)
+    return xp.where(shares.nowhere, 0.0, loss)
