@@ -48,7 +48,7 @@ def ignored(xp: Namespace, target: Array, values: tuple[int, ...]) -> Array | No
         if limits.min <= value <= limits.max:
             label: Array | int = value
             if value > _INT32_MAX:  # JAX takes a number for an int32, whatever the labels are.
-                label = xp.asarray(value, dtype=target.dtype, device=device(target))
+                label = xp.full((), value, dtype=target.dtype, device=device(target))
             here = target == label
             found = here if found is None else found | here
     return found

@@ -143,6 +143,9 @@ def test_numbers_are_sent_once(cupy):
     for make in (
         lambda: al.CrossEntropyLoss(class_weights=(0.5, 1.25, 2.0)),
         lambda: al.FocalLoss(gamma=(0.5, 1.75, 2.0), alpha=(0.25, 0.5, 1.0)),
+        lambda: al.DiceLoss(class_weights=(0.25, 1.5, 2.0), normalize="classes"),
+        lambda: al.TverskyLoss(gamma=(0.5, 1.0, 1.5), include_background=False),
+        lambda: al.LovaszSoftmaxLoss(class_weights=(0.125, 1.5, 2.0), bins=16),
     ):
         make().value_and_grad(*arrays[:2])
         with cupy._counts.counted() as (_, waits, copies):
