@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import tomllib
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nox
@@ -399,57 +398,18 @@ def launches(session: nox.Session) -> None:
     session.run("python", "-m", "tests.devices.launches", *session.posargs)
 
 
-WHERE = """
-import importlib, platform
-print("python", platform.python_version(), platform.platform())
-for name in ("array_api_compat", "numpy", "torch", "jax", "cupy"):
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        print(name, "-", error)
-        continue
-    print(name, module.__version__)
-    if name == "torch":
-        cuda = module.cuda.is_available()
-        print("  cuda", module.version.cuda, module.cuda.get_device_name() if cuda else "no device")
-    elif name == "jax":
-        print("  devices", module.devices())
-    elif name == "cupy":
-        number = module.cuda.runtime.getDeviceCount()
-        for device in range(number):
-            print("  device", module.cuda.runtime.getDeviceProperties(device)["name"].decode())
-"""
-
-
 @nox.session(venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """The GPU backends in the interpreter that is there; `nox -s gpu -- torch-cuda` names some.
 
     It makes no environment: which build of which framework fits the driver is the machine's
-    matter. It fails if a backend is missing, and if no test ran on a GPU.
+    matter. conftest.py lets it fail if a backend is missing, and if one ran no test.
     """
     wanted = session.posargs or list(GPU_BACKENDS)
     unknown = sorted(set(wanted) - set(GPU_BACKENDS))
     if unknown:
         session.error(f"not GPU backends: {unknown}; expected some of {list(GPU_BACKENDS)}")
     python = shutil.which("python") or shutil.which("python3") or "python"
-    session.run(python, "-c", WHERE, external=True)
-    report = ROOT / ".nox" / "gpu.xml"
-    report.parent.mkdir(exist_ok=True)
-    report.unlink(missing_ok=True)
-    session.run(
-        python,
-        "-m",
-        "pytest",
-        f"--junitxml={report}",
-        env={"ARRAY_LOSSES_BACKENDS": ",".join(wanted), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-        external=True,
-    )
-    ran = dict.fromkeys(wanted, 0)
-    for case in ET.parse(report).iter("testcase"):
-        if case.find("skipped") is None:
-            for name in wanted:
-                ran[name] += name in case.get("name", "")
-    session.log(f"GPU tests that ran: {ran}")
-    if not all(ran.values()):
-        session.error(f"a GPU backend ran no test: {ran}")
+    session.run(python, "-m", "tests.gpu", "first", "--only", "where", external=True)
+    env = {"ARRAY_LOSSES_BACKENDS": ",".join(wanted), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    session.run(python, "-m", "pytest", env=env, external=True)
