@@ -59,7 +59,7 @@ def signed_distance_map(
     TypeError, ValueError
         If an argument has a wrong type, shape or value.
     ModuleNotFoundError
-        If SciPy is needed (for all arrays except CuPy's) and not installed.
+        If SciPy is needed (not for CuPy arrays with up to three spatial axes) and not installed.
 
     See Also
     --------
@@ -149,7 +149,7 @@ def unet_weight_map(
     TypeError, ValueError
         If an argument has a wrong type, shape or value.
     ModuleNotFoundError
-        If SciPy is needed (for all arrays except CuPy's) and not installed.
+        If SciPy is needed (not for CuPy arrays with up to three spatial axes) and not installed.
 
     See Also
     --------

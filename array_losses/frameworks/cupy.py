@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array, DType, Namespace, device
+from array_losses.core.namespace import Array, DType, Namespace, device, index_dtype
 from array_losses.frameworks.sent import Sent
 
 __all__ = ["CuPy"]
@@ -48,3 +48,25 @@ class CuPy(Library):
         sums = self.xp.zeros((length,), dtype=dtype, device=device(places))
         sums.scatter_add(places, 1.0 if x is None else x)
         return sums
+
+    def softmax(self, logits: Array) -> tuple[Array, Any]:
+        """Return the probability of each class, and what its logarithm can be had from sooner."""
+        xp, peak = self.xp, self.largest_class(logits)
+        p = logits - peak
+        xp.exp(p, out=p)
+        total = self.over_classes(p)
+        p /= total
+        return p, (peak, total)
+
+    def class_index(self, labels: Array, num_classes: int) -> Array:
+        """Return labels as the index of a class, the nearest for one that is none."""
+        xp = self.xp
+        # A number is an argument of the kernel: no array is filled with it.
+        index = xp.astype(labels, index_dtype(xp, device(labels)), copy=False)
+        return xp.minimum(xp.maximum(index, 0), num_classes - 1)
+
+    def take_class(self, x: Array, index: Array) -> Array:
+        """Return the entry of `x` at the class that `index` (images, 1, pixels) names."""
+        if x.shape[0] == x.shape[2] == 1:
+            return self.xp.take(x[0, :, 0], index, axis=0)  # one kernel in place of seven
+        return super().take_class(x, index)

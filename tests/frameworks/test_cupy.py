@@ -1,5 +1,7 @@
 """What CuPy asks of the library, on its stand-in: no waits, one device, and what is sent once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -152,6 +154,44 @@ def test_numbers_are_sent_once(cupy):
             make().value_and_grad(*arrays[:2])
         assert not waits
         assert not copies
+
+
+def test_a_second_call_sends_nothing(case, cupy):
+    arrays = on_device(cupy, 0, case.data.build("float32"))
+    list(every_call(case, arrays))
+    with cupy._counts.counted() as (_, waits, copies):
+        list(every_call(case, arrays))
+    assert not waits
+    assert not copies
+
+
+# Most kernels of a value with its gradient: float32, 19 classes, two images. In docs/launches.md.
+KERNELS = {
+    "cross entropy": (al.CrossEntropyLoss(), 46),
+    "focal": (al.FocalLoss(), 57),
+    "Dice": (al.DiceLoss(), 92),
+    "Jaccard": (al.JaccardLoss(), 90),
+    "cross entropy + Dice": (al.CrossEntropyLoss() + al.DiceLoss(), 117),
+    "Lovász-Softmax": (al.LovaszSoftmaxLoss(), 124),
+    "Lovász-Softmax, 4,096 bins": (al.LovaszSoftmaxLoss(bins=4096), 129),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels(name, cupy):
+    loss, most = KERNELS[name]
+    rng = np.random.default_rng(3)
+    logits = cupy.asarray(rng.normal(size=(2, 19, 16, 16)).astype("float32"))
+    labels = cupy.asarray(rng.integers(19, size=(2, 16, 16)))
+    with cupy._counts.counted() as (kernels, _, _):
+        loss.value_and_grad(logits, labels)
+    assert most - 5 <= sum(kernels.values()) <= most
+
+
+def test_kernels_of_the_page():
+    page = Path(__file__).parents[2].joinpath("docs/launches.md").read_text(encoding="utf-8")
+    for name, (_, most) in KERNELS.items():
+        assert f"| {name} | {most} |" in page
 
 
 def test_what_is_sent_stays_as_it_is(cupy):
