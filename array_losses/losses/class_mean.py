@@ -122,15 +122,13 @@ class ClassLoss(Loss):
         """Return the losses of the classes, reduced, and what `grad_sums` needs."""
         factors, shape = self.pool_factors(xp, sums), sums[0].shape
         sums = self.pooled(xp, sums, factors)
-        support = self.support(xp, sums)
-        smallest = smallest_divisor(xp, support.dtype)
-        there = None if self.absent == "keep" else support > smallest
+        there = None if self.absent == "keep" else self._are_there(xp, sums)
         if autodiff:
             losses, kept = only(xp, there, self.class_losses(xp, sums)), ()
         else:
             losses, kept = self.counted(xp, sums, there)
-        weights, units = self._class_weights(support.shape[1])
-        factor = row(xp, weights, support)
+        weights, units = self._class_weights(losses.shape[1])
+        factor = row(xp, weights, losses)
         if not self.over_classes:
             losses = _product(factor, self._without(xp, losses))
         total = images = None
@@ -140,7 +138,7 @@ class ClassLoss(Loss):
         elif self.reduction == "sum":
             value = xp.sum(losses)
         else:
-            total, images = self._divisors(xp, units, support, there)
+            total, images = self._divisors(xp, units, there, losses)
             means = xp.sum(losses, axis=1, keepdims=True) / total
             value = xp.sum(means) if self.per_image else means[0, 0]
         return Fraction(value, images, (factors, shape, factor, total, kept))
@@ -153,8 +151,13 @@ class ClassLoss(Loss):
         d = _product(factor, d if total is None else d / total)
         return self.unpooled(xp, self.grad_counted(xp, kept, d), factors, shape)
 
+    def _are_there(self, xp: Namespace, sums: Sums) -> Array:
+        """Return which classes the target has."""
+        support = self.support(xp, sums)
+        return support > smallest_divisor(xp, support.dtype)
+
     def _divisors(
-        self, xp: Namespace, units: Sequence[float], support: Array, there: Array | None
+        self, xp: Namespace, units: Sequence[float], there: Array | None, like: Array
     ) -> tuple[Array | float, Array | None]:
         """Return by what the sum of an image's losses is divided, and how many images count.
 
@@ -165,9 +168,9 @@ class ClassLoss(Loss):
             total = sum(units)
             if not self.per_image:
                 return total or 1.0, None
-            images = support.shape[0] if total else 0
-            return total or 1.0, xp.full((), images, dtype=support.dtype, device=device(support))
-        counted = _product(row(xp, units, support), xp.astype(there, support.dtype))
+            images = like.shape[0] if total else 0
+            return total or 1.0, xp.full((), images, dtype=like.dtype, device=device(like))
+        counted = _product(row(xp, units, like), xp.astype(there, like.dtype))
         total = xp.sum(counted, axis=1, keepdims=True)
         number = xp.sum(xp.astype(total > 0.0, total.dtype)) if self.per_image else None
         least = min([one for one in units if one] or [1.0])
