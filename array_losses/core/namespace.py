@@ -315,12 +315,9 @@ def smallest_divisor(xp: Namespace, dtype: DType) -> float:
     return 2.0**-125 if dtype == xp.float32 else 2.0**-1021
 
 
-def is_tiny(xp: Namespace, x: Array, *, room: float = 1.0) -> Array:
-    """Return where a number is 0, or so small that it is no divisor: its inverse may overflow.
-
-    With `room`, that many times its inverse.
-    """
-    return xp.abs(x) < room * smallest_divisor(xp, x.dtype)
+def is_tiny(xp: Namespace, x: Array) -> Array:
+    """Return where a number is 0, or so small that it is no divisor: its inverse may overflow."""
+    return xp.abs(x) < smallest_divisor(xp, x.dtype)
 
 
 def times(factor: float, x: Array) -> Array:

@@ -197,8 +197,9 @@ class ClassLoss(Loss):
 
 
 def only(xp: Namespace, there: Array | None, x: Array) -> Array:
-    """Return `x` times 1 where a mask is true, times 0 elsewhere."""
-    return x if there is None else x * xp.astype(there, x.dtype)
+    """Return `x` where a mask is true, and 0 elsewhere, but NaN where it is NaN."""
+    # Not by a product with the mask: XLA makes a choice of it, which would hide the NaN.
+    return x if there is None else xp.where(there, x, 0.0 * x)
 
 
 def row(xp: Namespace, values: Sequence[float], like: Array) -> Array | float:

@@ -10,7 +10,7 @@ from array_losses.core import options
 from array_losses.core.derivative import Derivative
 from array_losses.core.namespace import Array, Namespace, is_tiny, kept_within, quotient
 from array_losses.core.pixels import Pixels
-from array_losses.core.protocol import Strategy, Sums
+from array_losses.core.protocol import Fraction, Strategy, Sums
 from array_losses.core.soft_terms import MEANS, soft_term
 from array_losses.core.target_terms import Term, target_terms
 from array_losses.losses.base import PerClass
@@ -184,15 +184,22 @@ class FocalLoss(SidedLoss):
         mean = quotient(xp, losses, xp.where(tiny, 1.0, divisor))
         return xp.where(tiny & ~xp.isnan(losses), 0.0, mean), None
 
+    def fraction(self, xp: Namespace, sums: Sums, *, autodiff: bool) -> Fraction:
+        """Return the loss and what `grad_sums` needs."""
+        if autodiff or self.strategy == "pixel":
+            return super().fraction(xp, sums, autodiff=autodiff)
+        losses, divisor = (one[0, 0] for one in sums)
+        divisor = xp.where(is_tiny(xp, divisor), float("inf"), divisor)
+        mean = losses / divisor
+        return Fraction(mean, None, (mean, divisor))
+
     def grad_sums(self, xp: Namespace, kept: tuple[Any, ...], d: Array) -> Sums:
         """Return d loss / d summed losses and, where logits move it, d loss / d divisor."""
         if self.strategy == "pixel":
             return super().grad_sums(xp, kept, d)
-        losses, divisor = (one[0, 0] for one in kept)
-        tiny = is_tiny(xp, divisor)
-        divisor = xp.where(tiny, 1.0, divisor)
-        by_losses = xp.where(tiny, 0.0, d / divisor)
-        return by_losses, -by_losses * (losses / divisor)
+        mean, divisor = kept
+        by_losses = d / divisor
+        return by_losses, -by_losses * mean
 
     def derivative(self, pixels: Pixels, grad_sums: Sums) -> Derivative:
         """Return d loss / d probabilities; `grad_sums` may also hold a map over the pixels."""

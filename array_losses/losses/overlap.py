@@ -15,9 +15,10 @@ from array_losses.core.namespace import (
     Array,
     Namespace,
     inverse,
-    is_tiny,
+    kept_within,
     plus,
     quotient,
+    smallest_divisor,
     times,
 )
 from array_losses.core.pixels import Pixels
@@ -110,7 +111,7 @@ class _OverlapLoss(ClassLoss):
         linear = errors / below
         if self.form == "linear" and self.exponents(linear.shape[1]) == 1.0:
             return linear, (hits, below, linear, None)
-        coefficient = xp.where(linear < 0.5, 1.0 - linear, hits / below)
+        coefficient = xp.where(linear >= 0.5, hits / below, 1.0 - linear)
         loss, steepness = self._formed(xp, linear, coefficient)
         return loss, (hits, below, linear, steepness)
 
@@ -136,14 +137,21 @@ class _OverlapLoss(ClassLoss):
     def _divisor(self, xp: Namespace, denominator: Array, there: Array | None) -> Array:
         """Return what to divide by: infinity for 0 / 0, and for a class that is not there.
 
-        Loss and derivative are 0 then. The denominator of a class that is there is no less than
-        its support, if misses count.
+        Loss and derivative are 0 then. So they are where numbers below 0 in a soft target, as
+        interpolation leaves them, prevail.
         """
-        if there is None or self.error_weights[1] == 0.0:
-            # With room for what the derivative is multiplied by, a loss scale, say.
-            enough = ~is_tiny(xp, denominator, room=2.0**17)
-            there = enough if there is None else enough & there
+        if there is None or self._may_vanish:
+            divisible = denominator > 0.0
+            there = divisible if there is None else divisible & there
         return xp.where(there, denominator, float("inf"))
+
+    @property
+    def _may_vanish(self) -> bool:
+        """Whether the denominator of a class that counts may be next to 0.
+
+        It is no less than the support of the class, if misses count.
+        """
+        return self.absent not in {"skip", "zero"} or self.error_weights[1] == 0.0
 
     def _followed(
         self, xp: Namespace, hits: Array, denominator: Array, errors: Array
@@ -154,10 +162,11 @@ class _OverlapLoss(ClassLoss):
         square of a denominator under- or overflows in it. Among numbers below the normal ones,
         where the quotient itself could not be differentiated, it is 0 or 1.
         """
-        tiny = is_tiny(xp, denominator)
+        tiny = denominator < smallest_divisor(xp, denominator.dtype)
         below = xp.where(tiny, 1.0, denominator)
         coefficient = quotient(xp, hits, below)
-        coefficient = xp.where(tiny, xp.astype(hits >= errors, hits.dtype), coefficient)
+        right = (hits >= errors) | (denominator <= 0.0)
+        coefficient = xp.where(tiny, xp.astype(right, hits.dtype), coefficient)
         near = (coefficient > 0.5) & ~tiny
         return xp.where(near, quotient(xp, errors, below), 1.0 - coefficient), coefficient
 
@@ -200,8 +209,11 @@ class _OverlapLoss(ClassLoss):
         logit moves TP + FN.
         """
         hits, below, linear, steepness = kept
-        rate = d / below if steepness is None else d * steepness / below
         coefficient = hits / below
+        if self._may_vanish:
+            # With room for what the derivative is multiplied by, a loss scale, say.
+            below = kept_within(xp, below, 2.0**17 * smallest_divisor(xp, below.dtype))
+        rate = d / below if steepness is None else d * steepness / below
         by_errors = rate * coefficient
         if self.power == 2:
             by_hit = -self.hits * (rate * linear)
@@ -512,7 +524,8 @@ class GeneralizedDiceLoss(_OverlapLoss):
         if self.weighting == "uniform":
             return xp.astype(~nothing, support.dtype), *counted
         each = xp.where(nothing, 0.0, inverse(xp, xp.where(nothing, 1.0, support)))
+        each = self._without(xp, each)
         if self.absent == "keep":
-            largest = xp.max(self._without(xp, each), axis=1, keepdims=True)
+            largest = xp.max(each, axis=1, keepdims=True)
             each = xp.where(nothing, largest, each)
         return (each, each, *counted) if self.weighting == "square" else (each, *counted)

@@ -1,9 +1,12 @@
 """Dice, Jaccard and Tversky: what is special to them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import array_losses as al
+from tests.backends import on_a_device
 from tests.cases import Data
 from tests.losses.test_values import assert_close
 
@@ -278,3 +281,49 @@ def test_an_absent_class_of_generalized_dice(library, dtype):
         value, gradient = loss.value_and_grad(z, empty)
         assert float(value) == 0
         assert not np.any(library.to_numpy(gradient))
+
+
+FORMS = [
+    {},
+    {"absent": "keep"},
+    {"absent": "zero"},
+    {"pool": "image"},
+    {"form": "log"},
+    {"form": "log_cosh"},
+    {"power": 2},
+]
+
+
+@pytest.mark.parametrize("options", FORMS, ids=str)
+@pytest.mark.parametrize("loss", [*FAMILY, al.GeneralizedDiceLoss])
+def test_nan_in_a_class_that_is_absent_shows_unless_the_class_weighs_nothing(
+    loss, options, library
+):
+    if loss is al.GeneralizedDiceLoss and options.get("absent") == "zero":
+        pytest.skip("it has no such option")
+    logits = library.asarray(np.array([[[4.0, 4.0], [-6.0, np.nan]]]), library.dtypes[0])
+    target = library.asarray(np.array([[[1, 1], [0, 0]]]))
+    nothing = {"class_weights": (1.0, 0.0)}
+    calls = [lambda one: one(logits, target)]
+    if library.module in {"numpy", "torch"}:
+        calls.append(partial(_on_a_device, logits, target))
+    for evaluate in calls:
+        assert np.isnan(float(evaluate(loss(activation="sigmoid", **options))))
+        assert np.isfinite(float(evaluate(loss(activation="sigmoid", **options, **nothing))))
+
+
+def _on_a_device(logits, target, loss):
+    return on_a_device(loss.terms(), logits, target).value()[0]
+
+
+@pytest.mark.parametrize("loss", [al.DiceLoss, al.TverskyLoss])
+@pytest.mark.parametrize("absent", ["skip", "keep", "zero"])
+def test_a_class_whose_soft_target_is_below_0_counts_as_nothing(loss, absent, library, dtype):
+    """As interpolation may leave it: the sum of target and prediction is no size."""
+    target = np.full((1, 2, 4), -0.1)
+    target[:, 0] = 1.1
+    logits = np.repeat([[[4.0], [-6.0]]], 4, axis=2)
+    z, t = library.on((logits, target), dtype)
+    first, second = (float(loss(absent=absent, class_weights=w)(z, t)) for w in ((1, 0), (1, 1)))
+    assert second == pytest.approx(first if absent == "skip" else first / 2, rel=1e-6)
+    assert np.all(np.isfinite(library.to_numpy(loss(absent=absent).value_and_grad(z, t)[1])))
