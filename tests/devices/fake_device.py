@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
@@ -19,6 +19,7 @@ from torch.utils.backend_registration import (
 
 from array_losses.frameworks import torch as tensors
 from array_losses.frameworks import torch_autograd
+from array_losses.frameworks.sent import Sent
 from tests.devices.counting import places_of_call
 
 NAME = "gpu"
@@ -56,6 +57,7 @@ def fake_device():
     with (
         patch.object(tensors, "is_transformed", _never),
         patch.object(torch_autograd, "is_transformed", _never),
+        patch.object(tensors.TORCH, "_sent", Sent(FakeTensor)),
         patch.object(torch, "asarray", copies.counted(torch.asarray)),
         patch.object(torch, "as_tensor", copies.counted(torch.as_tensor)),
         patch.object(torch, "tensor", copies.counted(torch.tensor)),

@@ -34,23 +34,32 @@ class Step(NamedTuple):
 def count(workload, *, backward=True):
     """Count a training step, or without `backward` the value alone.
 
-    It is the second step of a process, so that what is kept from the first is there.
+    It is the second one: what is sent to the device once is there.
     """
-    _run(workload, backward)
-    return _run(workload, backward)
-
-
-def _run(workload, backward):
-    shape, dtype = workload.shape, getattr(torch, workload.dtype)
-    pixels = (shape[0], *shape[2:])
     with fake_device() as copies:
-        logits = torch.empty(shape, dtype=dtype, device=NAME, requires_grad=backward)
-        labels = torch.empty(pixels, dtype=torch.int64, device=NAME)
-        options = {}
-        if workload.weights:
-            options["pixel_weights"] = torch.empty(pixels, dtype=torch.float32, device=NAME)
+        _run(workload, *_arrays(workload), backward)
+        copies.places.clear()
+        logits, *others = _arrays(workload)
         with Counted() as counted:
-            value = workload.loss(logits, labels, **options)
-            if backward:
-                value.backward()
+            _run(workload, logits, *others, backward)
     return Step(counted, dict(copies.places), logits.numel() * logits.element_size())
+
+
+def _arrays(workload):
+    """Return logits, labels, and pixel weights or None."""
+    shape = workload.shape
+    pixels = (shape[0], *shape[2:])
+    weights = torch.empty(pixels, device=NAME) if workload.weights else None
+    return (
+        torch.empty(shape, dtype=getattr(torch, workload.dtype), device=NAME),
+        torch.empty(pixels, dtype=torch.int64, device=NAME),
+        weights,
+    )
+
+
+def _run(workload, logits, labels, weights, backward):
+    logits.requires_grad_(backward)
+    options = {} if weights is None else {"pixel_weights": weights}
+    value = workload.loss(logits, labels, **options)
+    if backward:
+        value.backward()
