@@ -100,6 +100,7 @@ class Evaluation:
         self.by_error: dict[int, Array] = {}
         # Which pixels count, for losses that mine hard pixels.
         self.chosen: dict[int, Array] = {}
+        self._summed = False
         self._each: list[Array] = []
 
     # What is asked for.
@@ -107,13 +108,19 @@ class Evaluation:
     def value(self) -> tuple[Array, State]:
         """Return the value, and what the gradient needs of it."""
         self._choose()
-        value, state = self._value(scratch=None)
+        value, state = self._finished(*self._sums(scratch=None))
         if not self.whole:
             self.by_error.clear()
         return value, state
 
     def gradient(self, state: State, d: Array | None = None) -> Array:
-        """Return d loss / d logits times `d`, from the state that the value left."""
+        """Return d loss / d logits times `d`, from the state that the value left.
+
+        On the whole batch in the way of the value, for the same bits, if that was not asked for.
+        """
+        if self.whole and not self._summed:
+            self._choose()
+            self._sums(scratch=None)
         gradient = self._new_gradient()
         self.chosen = state.chosen
         for group, cuts in zip(self.groups, self.cuts, strict=True):
@@ -127,7 +134,7 @@ class Evaluation:
         self._choose()
         gradient = self._new_gradient()
         if gradient is None or not self.in_one_pass:
-            value, state = self._value(scratch=gradient)
+            value, state = self._finished(*self._sums(scratch=gradient))
             return value, self._gradient(gradient, state, None)
         sums: dict[int, Sums] = {}
         for n, (group, cuts) in enumerate(zip(self.groups, self.cuts, strict=True)):
@@ -159,7 +166,9 @@ class Evaluation:
         """Return room for the gradient, None where it is made as a whole."""
         return None if self.whole else self.lib.new_gradient(self.logits, self.threads)
 
-    def _value(self, scratch: Array | None) -> tuple[Array, State]:
+    def _sums(self, scratch: Array | None) -> tuple[dict[int, Sums], dict[int, Array]]:
+        """Return the sums and the maps of the losses."""
+        self._summed = True
         sums: dict[int, Sums] = {}
         maps: dict[int, Array] = {}
         for group, cuts in zip(self.groups, self.cuts, strict=True):
@@ -170,7 +179,7 @@ class Evaluation:
             if others:
                 room = None if by_class else scratch
                 sums |= self._first_pass(group, cuts, others, maps, room)
-        return self._finished(sums, maps)
+        return sums, maps
 
     def _finished(self, sums: dict[int, Sums], maps: dict[int, Array]) -> tuple[Array, State]:
         """Return the value from the sums and the maps of the losses, and the state."""
