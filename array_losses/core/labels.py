@@ -144,10 +144,14 @@ class Labels:
     def equal(self) -> Array:
         """Whether each class is the label, (images, classes, pixels)."""
         if self._equal is None:
-            xp, narrow = self.xp, self.narrow
-            classes = xp.arange(self.num_classes, dtype=narrow.dtype, device=self._device)
-            self._equal = narrow == classes[None, :, None]
+            self._equal = self.narrow == self.numbers
         return self._equal
+
+    @property
+    def numbers(self) -> Array:
+        """The numbers of the classes, to be compared with `narrow`, (1, classes, 1)."""
+        dtype = self.narrow.dtype
+        return self.xp.arange(self.num_classes, dtype=dtype, device=self._device)[None, :, None]
 
     def is_class(self, number: int) -> Array:
         """Return whether the label is this class, (images, 1, pixels)."""

@@ -204,7 +204,14 @@ class Pixels:
     @property
     def _unspoiled(self) -> Array:
         """The same, also where a bad label should make them NaN."""
-        z = self.xp.astype(self._block.logits(), self.dtype, copy=False)
+        return self._harmless(self._block.logits())
+
+    def _unspoiled_of(self, some: slice) -> Array:
+        """Return the same of some classes."""
+        return self._harmless(self._block.logits()[:, some, :])
+
+    def _harmless(self, logits: Array) -> Array:
+        z = self.xp.astype(logits, self.dtype, copy=False)
         return self.read_target.harmless(z)
 
     def _bounded(self, p: Array) -> Array:
@@ -257,7 +264,8 @@ class Pixels:
         kept, softmax = self._block.kept, self.view.activation == "softmax"
         if labels is not None and softmax:
             if lib.labelled_softmax is not None:
-                return lib.labelled_softmax(lib, self.logits, labels)
+                spoiled = self.read_target.spoiled
+                return lib.labelled_softmax(self._unspoiled_of, labels, spoiled)
             if isinstance(labels, DeviceLabels):
                 return DeviceSoftmax(lib, self._unspoiled, labels)
             if kept is None:

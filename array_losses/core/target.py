@@ -75,16 +75,23 @@ class Target:
             )
 
     def harmless(self, logits: Array) -> Array:
-        """Return the logits with something finite where nothing counts."""
+        """Return the logits, or some classes of them, with something finite where nothing counts.
+
+        At bad labels they are left as they are.
+        """
         if self._can_inspect and self._replaced and self._all_harmless(logits):
             return logits
         for replace in self._replaced:
             logits = replace(logits)
         return logits
 
-    def spoiled(self, logits: Array) -> Array:
-        """Return the logits with NaN where a label, on a device, is bad."""
-        return logits if self._bad is None else self.xp.where(self._bad, float("nan"), logits)
+    def spoiled(self, x: Array) -> Array:
+        """Return `x`, NaN where a label that nobody inspects is bad."""
+        if self._bad is None:
+            return x
+        if self._traced:  # A sum's derivative costs nothing.
+            return x + _nan_where(self.xp, self._bad, x.dtype)
+        return self.xp.where(self._bad, float("nan"), x)
 
     def _all_harmless(self, logits: Array) -> bool:
         """Return whether no logit can do harm: in NumPy a `where` costs more than an activation.
@@ -122,7 +129,7 @@ class Target:
                 target = self._as_floats(target, bad)
                 self._replaced.append(lambda z: z + 0.0 * target)
             elif self._traced:
-                self._replaced.append(self._spoiling(bad))
+                self._bad = bad
             else:  # Comparisons need no replacement, indices do.
                 unfit = bad if hidden is None else bad | hidden
                 target = target * xp.astype(~unfit, target.dtype)
@@ -158,11 +165,6 @@ class Target:
         """
         return self.xp.where(bad, float("nan"), self.xp.astype(target, self._block.dtype))
 
-    def _spoiling(self, bad: Array) -> Callable[[Array], Array]:
-        """Return what makes logits NaN: by a sum, whose derivative costs nothing."""
-        nan = _nan_where(self.xp, bad, self._block.dtype)
-        return lambda z: z + nan
-
     def _read_weights(self, pixel_weights: Array | None) -> None:
         xp, dtype = self.xp, self._block.dtype
         if pixel_weights is not None and is_bool(xp, pixel_weights.dtype):
@@ -190,6 +192,8 @@ class Target:
         """Leave out all elements but `counted`, whatever they hold."""
         xp = self.xp
         self.mask = counted if self.mask is None else self.mask & counted
+        if self._traced and self._bad is not None:
+            self._bad = self._bad & counted
         pixels = counted
         if self._view.multiclass(self._block.shape[1]) and counted.shape[1] > 1:
             pixels = xp.any(counted, axis=1, keepdims=True)
@@ -206,6 +210,8 @@ class Target:
         # What is kept must not refer to this object, which keeps it: nothing would be freed until
         # the garbage is collected.
         xp, everywhere = self.xp, not self._traced
+        if self._traced and self._bad is not None:
+            self._bad = self._bad & ~weightless
 
         def replaced(value: float, x: Array, *, probabilities: bool) -> Array:
             hidden = weightless if everywhere else weightless & _broken(xp, x, probabilities)

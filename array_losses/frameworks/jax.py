@@ -8,17 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from array_losses.core.derivative import Derivative
 from array_losses.core.labels import Labels
 from array_losses.core.library import Library
-from array_losses.core.namespace import Array, DType, Namespace
-from array_losses.core.probability import once, times
-from array_losses.core.target_probability import LabelledSoftmax, SoftCounts, pooled
+from array_losses.core.namespace import Array, DType
+from array_losses.frameworks.jax_softmax import CompiledSoftmax, CpuSoftmax
 
 __all__ = ["Jax", "alike", "as_numpy", "is_known", "is_traced"]
-
-# More classes than these would make long programs.
-_FEW_CLASSES = 32
 
 
 class Jax(Library):
@@ -26,9 +21,15 @@ class Jax(Library):
 
     checks_devices = True  # Tracers have no device, sharded arrays many.
 
-    def __init__(self, xp: Namespace) -> None:
-        super().__init__(xp)
-        self.labelled_softmax = CompiledSoftmax
+    def labelled_softmax(
+        self,
+        logits: Callable[[slice], Array],
+        labels: Labels,
+        spoiled: Callable[[Array], Array],
+    ) -> CompiledSoftmax:
+        """Return the softmax of labels in the form for what will run it."""
+        form = CpuSoftmax if _default_platform() == "cpu" else CompiledSoftmax
+        return form(self, logits, labels, spoiled)
 
     def compared_labels(self, labels: Array, num_classes: int) -> Labels:
         """Return labels that are read and written by comparison, which a compiler fuses."""
@@ -50,114 +51,14 @@ class _GatheredLabels(Labels):
         highest = min(self.num_classes - 1, jnp.iinfo(self._labels.dtype).max)
         return jnp.take_along_axis(x, jnp.clip(self._labels, 0, highest), axis=1)
 
-    def of_class(self, numbers: Array) -> Array:
-        """Return the label's entry of `numbers` (images or 1, classes, 1)."""
-        return _over_classes(jnp.sum, jnp.add, _where, self.equal, numbers)
 
+def _default_platform() -> str:
+    """Return where JAX runs what does not say where, which is all that is known while it traces.
 
-class CompiledSoftmax(LabelledSoftmax):
-    """The labelled softmax for XLA, which writes as little as possible.
-
-    On a CPU, XLA reduces over an axis that is not the last one number after the other: sums over
-    few classes are written out, class by class. And what is large is computed anew from the logits
-    wherever it is needed.
+    `jax.lax.platform_dependent` would know, but not in `shard_map` before JAX 0.5.
     """
-
-    def __init__(self, lib: Library, logits: Array, labels: Labels) -> None:
-        self._logits = logits
-        self._peak = _over_classes(jnp.max, jnp.maximum, _itself, logits)
-        super().__init__(lib, jnp.exp(logits - self._peak), labels, can_inspect=False)
-        self._log_e = labels.pick(logits) - self._peak  # What is gathered from is written.
-
-    @once
-    def _split(self) -> tuple[Array, Array]:
-        e, others = jnp.exp(self._log_e), jnp.where(self._labels.equal, 0.0, self._exp)
-        return e, others
-
-    def _other(self, logits: Array, equal: Array) -> Array:
-        return jnp.where(equal, 0.0, jnp.exp(logits - self._peak))
-
-    @once
-    def _sum_others(self) -> Array:
-        return _over_classes(jnp.sum, jnp.add, self._other, self._logits, self._labels.equal)
-
-    def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
-        """Return the weighted true positives, false positives and false negatives."""
-        equal, e = self._labels.equal, self._split[0]
-        share = times(weights, self._inverse)
-        pieces = (
-            jnp.where(equal, e * share, 0.0),
-            jnp.where(equal, 0.0, self._exp * share),
-            jnp.where(equal, self._sum_others * share, 0.0),
-        )
-        inside, outside, missed = (jnp.sum(piece, axis=2) for piece in pieces)
-        return pooled(self.xp, (inside, outside, missed), per_image=per_image)
-
-    def backward(self, d: Derivative, weights: Array | None) -> Array:
-        """Return d loss / d logits, the label among the others: that fuses into one loop."""
-        equal, grad_logits = self._labels.equal, None
-        dp = self._dense(d, weights)
-        if dp is not None:
-            start = _over_classes(jnp.max, jnp.maximum, self._if_likeliest, dp, self._logits)
-            dp = dp - start
-            mean = _over_classes(jnp.sum, jnp.add, _product, dp, self._exp) * self._inverse
-            grad_logits = self._exp * (dp - mean) * self._inverse
-        if d.log_p_t is not None:
-            of_log = jnp.where(equal, self._sum_others, -self._exp) * (d.log_p_t * self._inverse)
-            grad_logits = of_log if grad_logits is None else grad_logits + of_log
-        return grad_logits
-
-    def _dense(self, d: Derivative, weights: Array | None) -> Array | None:
-        """Return d loss / d p of each class, None where p_t alone is read, by its logarithm."""
-        dp, equal = d.p, self._labels.equal
-        if d.error is not None:
-            of_error = jnp.where(equal, -d.error, d.error)
-            dp = of_error if dp is None else dp + of_error
-        if d.by_class is not None:
-            of_class = times(weights, jnp.where(equal, *d.by_class))
-            dp = of_class if dp is None else dp + of_class
-        return dp
-
-    def _if_likeliest(self, dp: Array, logits: Array) -> Array:
-        return jnp.where(logits == self._peak, dp, -jnp.inf)
-
-
-def _over_classes(
-    reduction: Callable[..., Array],
-    operation: Callable[[Array, Array], Array],
-    make: Callable[..., Array],
-    *arrays: Array,
-) -> Array:
-    """Return a reduction over the classes of what is made of arrays; the operation is of two."""
-    classes = arrays[0].shape[1]
-    if classes > _FEW_CLASSES:
-        return reduction(make(*arrays), axis=1, keepdims=True)
-    parts = [make(*(x[:, c : c + 1, :] for x in arrays)) for c in range(classes)]
-    while len(parts) > 1:
-        pairs = zip(parts[::2], parts[1::2], strict=False)
-        rest = parts[-1:] if len(parts) % 2 else []
-        parts = [operation(a, b) for a, b in pairs] + rest
-    return _made_once(parts[0])
-
-
-def _itself(x: Array) -> Array:
-    return x
-
-
-def _product(x: Array, y: Array) -> Array:
-    return x * y
-
-
-def _where(equal: Array, x: Array) -> Array:
-    return jnp.where(equal, x, 0.0)
-
-
-def _made_once(x: Array) -> Array:
-    """Return `x`, one number per pixel, such that XLA does not compute it anew for each class.
-
-    It never computes a division twice, and cannot tell that this one is by 1.
-    """
-    return x / (1.0 + 0.0 * x)
+    device = jax.config.jax_default_device
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
 
 
 def alike(*arrays: Array | None) -> tuple[Array | None, ...]:
