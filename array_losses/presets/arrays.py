@@ -100,10 +100,14 @@ def _is_hard(target: Array, ignore_index: int | None) -> Array:
 
 def as_floating(xp: Namespace, x: Any, like: Array) -> Array:
     """Return `x`, an array or numbers, in the dtype that our losses compute in for `like`."""
-    dtype = compute_dtype(xp, like.dtype)
+    dtype, on = compute_dtype(xp, like.dtype), device(like)
     if is_array_api_obj(x):
         return xp.astype(x, dtype)
-    return xp.asarray(x, dtype=dtype, device=device(like))
+    if isinstance(x, float | int):
+        return xp.full((), x, dtype=dtype, device=on)
+    if all(isinstance(one, float | int) for one in x):  # kept on a device, not sent at each call
+        return frameworks.library_of(like).per_class(tuple(x), dtype, on)
+    return xp.asarray(x, dtype=dtype, device=on)
 
 
 def one_hot(xp: Namespace, labels: Array, num_classes: int, dtype: DType, axis: int = 1) -> Array:

@@ -1,5 +1,7 @@
 """Every loss with every option on the fake device: no wait for it, no meeting of two devices.
 
+What is copied to the device is copied once, not at each call.
+
 All cases of the tests run in float32. In the other dtypes, by `backward` and `value_and_grad` in
 turn, run those that have every option between them.
 """
@@ -35,11 +37,14 @@ def run(torch, arrays_of):
     from tests.devices.fake_device import NAME, fake_device
 
     def once(function, case, dtype):
-        with fake_device():
+        with fake_device() as copies, Waits() as waits:
             arrays = list(arrays_of(case, dtype))
-            with Waits() as waits:
-                value, gradient = function(case.loss(), *arrays)
+            value, gradient = function(case.loss(), *arrays)
+            if copies.places:  # numbers of the options, which are there from now on
+                copies.places.clear()
+                function(case.loss(), *arrays_of(case, dtype))
         assert not waits.waits
+        assert not copies.places
         logits = arrays[0]
         assert value.device == gradient.device == logits.device
         assert logits.device.type == NAME
