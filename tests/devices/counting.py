@@ -144,12 +144,8 @@ class Counted(Waits):
         self.peak = max(self.peak, sum(self._held.values()))
         operator = func.overloadpacket.__name__
         if not (func.is_view or operator in _FREE):
-            moved = _moved(operator, args, before, after)
-            kernels = _KERNELS.get(operator, 1)
-            if operator in _WIDENING and _widens(before[0], after[0]):
-                kernels += 1
-                moved += 2 * before[0].numel() * after[0].element_size()
-            self.launches.append(Launch(operator, kernels, moved, places_of_call()))
+            cost = _cost(operator, args, before, after)
+            self.launches.append(Launch(operator, *cost, places_of_call()))
         return result
 
 
@@ -184,11 +180,15 @@ def _waits(operator, args, kwargs):
     return any(i is not None and i.dtype in masks for i in args[1])
 
 
-def _moved(operator, args, before, after):
-    """Return the bytes that an operator reads and writes."""
+def _cost(operator, args, before, after):
+    """Return how many kernels an operator takes, and the bytes that they read and write."""
+    kernels = _KERNELS.get(operator, 1)
     if operator in _BYTES:
-        return _BYTES[operator](args, before, after)
-    return _size(before) + _size(after)
+        return kernels, _BYTES[operator](args, before, after)
+    moved = _size(before) + _size(after)
+    if operator in _WIDENING and _widens(before[0], after[0]):
+        return kernels + 1, moved + 2 * before[0].numel() * after[0].element_size()
+    return kernels, moved
 
 
 def _widens(before, after):

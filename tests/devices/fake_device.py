@@ -53,10 +53,8 @@ def fake_device():
     """Work with fake tensors, made with device="gpu"; gives the copies that are made to it."""
     _registered()
     copies = CopiesToDevice()
-    # Fake tensors, and the modes that follow them, are transforms; here they stand for plain ones.
     with (
-        patch.object(tensors, "is_transformed", _never),
-        patch.object(torch_autograd, "is_transformed", _never),
+        taken_for_plain(),
         patch.object(tensors.TORCH, "_sent", Sent(FakeTensor)),
         patch.object(torch, "asarray", copies.counted(torch.asarray)),
         patch.object(torch, "as_tensor", copies.counted(torch.as_tensor)),
@@ -64,6 +62,16 @@ def fake_device():
         FakeTensorMode(),
     ):
         yield copies
+
+
+@contextmanager
+def taken_for_plain():
+    """Fake tensors, and those that a mode follows, stand for plain ones: they are no transform."""
+    with (
+        patch.object(tensors, "is_transformed", _never),
+        patch.object(torch_autograd, "is_transformed", _never),
+    ):
+        yield
 
 
 def _never(*tensors):

@@ -1,6 +1,12 @@
 """The counting itself, on operators whose launches and bytes can be told by hand."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
+
+from tests.backends import BACKENDS
+from tests.devices.workloads import WORKLOADS
 
 FLOAT = 4  # bytes
 LONG = 8
@@ -42,6 +48,9 @@ def counted(torch):
         (lambda x, _: x.softmax(1), 1, 48 * FLOAT),
         (lambda x, _: x.to(x.dtype), 0, 0),
         (lambda x, _: x.double(), 1, 24 * (4 + 8)),
+        (lambda x, _: x.half().sum(0), 2, 24 * (4 + 2) + (24 + 6) * 2),
+        (lambda x, _: x.sum(0, dtype=x.double().dtype), 3, 24 * (12 + 12 + 8) + 6 * 8),
+        (lambda _, i: (i > 0).sum(), 3, 4 * (8 + 1) + 4 * (1 + 8 + 8) + 8),
         (lambda x, i: x.gather(1, i[:, None]), 1, 4 * (LONG + 2 * FLOAT)),
         (lambda x, i: x[:, 0].index_select(0, i), 1, 4 * (LONG + 2 * FLOAT)),
         (lambda x, i: x.scatter_(1, i[:, None], 0.0), 1, 4 * (LONG + FLOAT)),
@@ -127,3 +136,26 @@ def test_who_launches(torch):
 def test_nobody_else_finds_the_device(counted, torch):
     counted(lambda x, _: x.exp())
     assert not torch.accelerator.is_available()
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_the_fake_device_takes_the_way_of_a_gpu(torch, name):
+    """What is counted is the same for tensors of the CPU that are treated as those of a GPU."""
+    from tests.devices.counting import Counted
+    from tests.devices.fake_device import taken_for_plain
+    from tests.devices.training_step import count
+
+    workload, step = WORKLOADS[name], count(WORKLOADS[name])
+    rng = np.random.default_rng(0)
+    pixels = (workload.shape[0], *workload.shape[2:])
+    with BACKENDS["torch-as-cuda"].mode(), taken_for_plain():
+        logits = torch.as_tensor(rng.normal(size=workload.shape))
+        logits = logits.to(getattr(torch, workload.dtype)).requires_grad_()
+        labels = torch.as_tensor(rng.integers(0, 2, pixels))
+        weights = torch.ones(pixels) if workload.weights else None
+        with Counted() as counted:
+            workload.loss(logits, labels, pixel_weights=weights).backward()
+    places = Counter(one.places[:1] for one in step.counted.launches)
+    assert Counter(one.places[:1] for one in counted.launches) == places
+    assert counted.moved == step.counted.moved
+    assert counted.peak == step.counted.peak
