@@ -14,7 +14,12 @@ from array_losses.core.labels import DeviceLabels
 from array_losses.core.library import Library
 from array_losses.core.namespace import Array, Namespace, sum_pixels
 from array_losses.core.probability import ElementWise, EveryClass, once, times
-from array_losses.core.target_probability import HardTarget, SoftCounts, label_and_others
+from array_losses.core.target_probability import (
+    EachProbability,
+    HardTarget,
+    SoftCounts,
+    label_and_others,
+)
 
 __all__ = [
     "DeviceEveryClass",
@@ -230,7 +235,7 @@ class DeviceSoftmax(HardTarget):
         return lib.softmax_backward(p, self._labels.put(others, label - start))
 
 
-class DeviceMultilabel(HardTarget):
+class DeviceMultilabel(EachProbability):
     """Sigmoid, each class there or not: that of the logits, negative where the class is not there.
 
     Parameters
@@ -240,27 +245,11 @@ class DeviceMultilabel(HardTarget):
     """
 
     def __init__(self, lib: Library, logits: Array, there: Array) -> None:
-        super().__init__(lib)
         self._there = there
-        self._at = DeviceSigmoid(lib, self._with_sign(logits))
+        super().__init__(DeviceSigmoid(lib, lib.xp.where(there, logits, -logits)))
 
     def _with_sign(self, x: Array) -> Array:
         return self.xp.where(self._there, x, -x)
-
-    @once
-    def p(self) -> Array:
-        """p_t."""
-        return self._at.p
-
-    @once
-    def one_minus_p(self) -> Array:
-        """1 - p_t."""
-        return self._at.one_minus_p
-
-    @once
-    def log_p(self) -> Array:
-        """The logarithm of p_t."""
-        return self._at.log_p
 
     def confusion(self, weights: Array | None, *, per_image: bool) -> SoftCounts:
         """Return the weighted true positives, false positives and false negatives."""

@@ -28,6 +28,7 @@ from array_losses.core.probability import (
 )
 
 __all__ = [
+    "EachProbability",
     "HardTarget",
     "LabelledGiven",
     "LabelledSoftmax",
@@ -207,7 +208,7 @@ class LabelledSoftmax(HardTarget):
         return through_softmax(self.lib, p, dp, can_inspect=self._can_inspect)
 
 
-class _Each(HardTarget):
+class EachProbability(HardTarget):
     """A hard target whose p_t is a probability by itself.
 
     Parameters
@@ -235,7 +236,7 @@ class _Each(HardTarget):
         return self._at.log_p
 
 
-class LabelledGiven(_Each):
+class LabelledGiven(EachProbability):
     """Probabilities of exclusive classes, given as they are, and labels."""
 
     def __init__(self, lib: Library, p: Array, labels: Labels) -> None:
@@ -304,7 +305,7 @@ class OneHot(HardTarget):
         return self._every.backward(Derivative(p=dp))
 
 
-class Multilabel(_Each):
+class Multilabel(EachProbability):
     """Each class there or not: the probability of that is p_t, once per class.
 
     Parameters
