@@ -177,7 +177,7 @@ def is_of_jax(x: object) -> bool:
 
 def is_of_cupy(x: object) -> bool:
     """Return whether `x` is an array of CuPy."""
-    return type(x).__module__.partition(".")[0] == "cupy"
+    return type(x).__module__ == "cupy"
 
 
 def _is_of_numpy(x: object) -> bool:

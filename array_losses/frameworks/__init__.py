@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -56,7 +55,9 @@ def plainly(function: Callable[P, R]) -> Callable[P, R]:
 
             return torch.plainly(function, *args, **named)
         of_cupy: list[Array] = [x for x in given if is_of_cupy(x)]
-        with of_cupy[0].device if of_cupy else nullcontext():
+        if not of_cupy:
+            return function(*args, **named)
+        with of_cupy[0].device:
             return function(*args, **named)
 
     return call
