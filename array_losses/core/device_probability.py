@@ -201,8 +201,8 @@ class DeviceSoftmax(HardTarget):
         """Return p, but 1 - p for the label."""
         _ = self.p  # while the array holds it
         errors = self._with_label(self.one_minus_p)
-        errors += 0.0 * self.one_minus_p  # A bad label spoils every class.
-        return errors
+        # A bad label spoils every class.
+        return self.lib.add_multiple(errors, self.one_minus_p, 0.0)
 
     def backward(self, d: Derivative, weights: Array | None) -> Array:
         """Return d loss / d logits, in place of the probabilities: it can be asked for once.

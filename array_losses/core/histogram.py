@@ -113,7 +113,7 @@ class KindHistogram:
         self._dtype = x.dtype
         place = self.xp.reshape(lib.bins_of(x, bins), foreground.shape)
         # Between the kinds is a place for the 0 in front of the bins.
-        self._place = lib.add_where(place, foreground, bins + 1)
+        self._place = lib.add_multiple(place, foreground, bins + 1)
 
     def twice_from_below(self) -> Array:
         """Return twice the number in the bins below each, then in all: (rows, classes, kinds, ...).

@@ -20,9 +20,11 @@ _LAST = -1.0
 
 
 def by_sorting(
-    lib: Library, errors: Array, foreground: Array, counted: Array | None
+    lib: Library, errors: Array, foreground: Array, counted: Array | None, *, keep_absent: bool
 ) -> tuple[Array, Array, Array]:
     """Return loss, support and d loss / d errors, exact.
+
+    With `keep_absent` also of classes without a foreground, whose loss is then wanted.
 
     Parameters
     ----------
@@ -36,8 +38,9 @@ def by_sorting(
         errors, foreground = xp.where(counted, errors, _LAST), foreground & counted
     ordered, order = lib.sorted_descending(errors)
     del errors  # and its memory, if it was a copy
-    growth, support = _along(lib, lib.in_order(foreground, order), dtype)
-    if counted is not None:
+    foreground = lib.in_order(foreground, order)
+    growth, support = _along(lib, foreground, dtype, keep_absent=keep_absent)
+    if keep_absent and counted is not None:
         first = growth[:, :, :1]  # where none counts, the first does not either
         first *= xp.astype(ordered[:, :, :1] > _LAST, dtype)
     by_error = lib.back_in_place(order, growth)
@@ -50,7 +53,7 @@ def by_bins(
 ) -> tuple[Array, Array, Array]:
     """Return loss, support and d loss / d errors of what a histogram tells apart.
 
-    `keep_absent`: whether the loss of a class without a foreground is wanted.
+    With `keep_absent` also of classes without a foreground, whose loss is then wanted.
     """
     xp = lib.xp
     growth, support = _from_below(
@@ -62,7 +65,9 @@ def by_bins(
     return xp.sum(losses, axis=(2, 3)), support, by_error
 
 
-def _along(lib: Library, foreground: Array, dtype: DType) -> tuple[Array, Array]:
+def _along(
+    lib: Library, foreground: Array, dtype: DType, *, keep_absent: bool
+) -> tuple[Array, Array]:
     """Return the growth of pixels in order, and G; those that do not count are the last.
 
     F + B is then the place in the order. With F and B after a pixel, its own among them:
@@ -77,14 +82,13 @@ def _along(lib: Library, foreground: Array, dtype: DType) -> tuple[Array, Array]
     rest = xp.astype(rest, dtype, copy=False)
     # The growth of the first pixel is 1 / (G + B), whatever it is: x / x / (G + B) also where x is
     # next to 0. Where it is not, that is lost to rounding.
-    first = rest[:, :, :1]
-    first += _NEXT_TO_NOTHING
-    union = rest + xp.arange(count, dtype=dtype, device=device(foreground))
+    union = rest + xp.arange(_NEXT_TO_NOTHING, count, dtype=dtype, device=device(foreground))
+    if keep_absent:
+        first = rest[:, :, :1]
+        first += _NEXT_TO_NOTHING
     growth = xp.where(foreground, union, rest)
     del rest
-    growth /= union
-    union += 1.0
-    growth /= union
+    growth /= lib.add_product(union, union, union)
     return growth, support
 
 

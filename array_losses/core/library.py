@@ -103,10 +103,13 @@ class Library:
         index = index_dtype(xp, on)
         first = 1 + (length + 1) * xp.arange(number, dtype=index, device=on)
         places = xp.astype(places, index, copy=False) + xp.reshape(first, (*rows, 1))
-        every = xp.broadcast_to(x, (*rows, count))
-        places, every = (xp.reshape(one, (number * count,)) for one in (places, every))
-        sums = self.sum_at(places, every, number * (length + 1), dtype)
-        return xp.reshape(xp.astype(sums, dtype, copy=False), (*rows, length + 1))
+        places, total = xp.reshape(places, (number * count,)), number * (length + 1)
+        if math.prod(x.shape) == 1:
+            sums = xp.astype(self.sum_at(places, None, total, dtype), dtype, copy=False)
+            return x * xp.reshape(sums, (*rows, length + 1))
+        every = xp.reshape(xp.broadcast_to(x, (*rows, count)), (number * count,))
+        sums = xp.astype(self.sum_at(places, every, total, dtype), dtype, copy=False)
+        return xp.reshape(sums, (*rows, length + 1))
 
     def bins_of(self, x: Array, bins: int) -> Array:
         """Return the bin from 0 to 1 of each entry: below 0, and NaN, the first; above 1, the last.
@@ -118,9 +121,9 @@ class Library:
         scaled = xp.minimum(x * bins, xp.full_like(x, last))
         return xp.astype(xp.where(x > 0.0, scaled, 0.0), index_dtype(xp, device(x)))
 
-    def add_where(self, x: Array, mask: Array, number: int) -> Array:
-        """Return `x` plus a number where the mask is true; `x` may change."""
-        x += number * self.xp.astype(mask, x.dtype)
+    def add_multiple(self, x: Array, y: Array, factor: float) -> Array:
+        """Return `x` plus a number times `y`, which may be a mask, in place of `x`."""
+        x += factor * self.xp.astype(y, x.dtype, copy=False)
         return x
 
     # Large kernels of devices, for arrays (images, classes, pixels).

@@ -66,9 +66,9 @@ class Torch(Library):
         whole = (x * bins).to(torch.int32, memory_format=torch.contiguous_format)
         return whole.clamp(0, bins - 1)  # whatever integer a NaN becomes
 
-    def add_where(self, x: Array, mask: Array, number: int) -> Array:
-        """Return `x` plus a number where the mask is true, in place."""
-        return x.add_(mask, alpha=number)
+    def add_multiple(self, x: Array, y: Array, factor: float) -> Array:
+        """Return `x` plus a number times `y`, which may be a mask, in place of `x`."""
+        return x.add_(y, alpha=factor)
 
     def softmax(self, logits: Array) -> tuple[Array, Any]:
         """Return the probability of each class, and what its logarithm can be had from sooner."""

@@ -32,10 +32,12 @@ __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 class _Sorted:
     """The extension, exact: errors from the largest down times the growth of the Jaccard loss.
 
-    What has an error below `least` has no derivative.
+    What has an error below `least` has no derivative. `keep_absent`: whether the loss of a class
+    without a foreground is wanted.
     """
 
     least: float
+    keep_absent: bool
 
     def sums(self, pixels: Pixels, errors: Array, foreground: Array, background: Array) -> Sums:
         """Return loss and support of each class of a whole batch."""
@@ -45,7 +47,7 @@ class _Sorted:
         support = _support(xp, foreground)
         growth = _growth(lib, order, foreground, background, support, pixels.dtype)
         losses = xp.sum(lib.in_order(errors, order) * growth, axis=2)
-        return LossByClass(losses, xp.astype(support[:, :, 0], pixels.dtype))
+        return LossByClass(losses, xp.astype(support[:, :, 0], pixels.dtype) + 0.0 * losses)
 
     def one_class(
         self, lib: Library, errors: Array, foreground: Array, background: Array, each: Map
@@ -68,7 +70,9 @@ class _Sorted:
         """Return loss, support and d loss / d errors of classes side by side."""
         xp = lib.xp
         if _in_kinds(xp, target, counted):
-            return jaccard_growth.by_sorting(lib, errors, target, counted)
+            return jaccard_growth.by_sorting(
+                lib, errors, target, counted, keep_absent=self.keep_absent
+            )
         f, b = _counts(xp, target, counted, errors.dtype)
         ordered, order = lib.sorted_descending(xp.reshape(errors, target.shape))
         support = _support(xp, f)
@@ -189,7 +193,7 @@ class _LovaszLoss(ClassLoss):
     @property
     def _extension(self) -> _Sorted | _Binned:
         if self.bins is None:
-            return _Sorted(self.least_error)
+            return _Sorted(self.least_error, self.absent == "keep")
         return _Binned(self.unit_errors, 2 * self.bins, self.absent == "keep")
 
     @property
@@ -224,7 +228,7 @@ class _LovaszLoss(ClassLoss):
     def support(self, xp: Namespace, sums: Sums) -> Array:
         """Return the target's weight; NaN if an error is."""
         if isinstance(sums, LossByClass):
-            return sums.support + 0.0 * sums.losses
+            return sums.support
         return self._binned.support(xp, sums)
 
     def grad_class_losses(self, xp: Namespace, sums: Sums, d: Array) -> Sums:
