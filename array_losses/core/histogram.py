@@ -92,15 +92,15 @@ class Histogram:
 
 
 class KindHistogram:
-    """Elements on a device, of all rows at once, that count 1 as foreground or as background.
+    """Elements on a device, of all rows at once, that are foreground or background.
 
     Parameters
     ----------
     x : array (rows, classes, ...)
         What is binned, as for `Histogram`.
     foreground : bool array (rows, classes, elements)
-    counted : bool array that broadcasts to it, optional
-        Which elements count; by default all.
+    counted : array that broadcasts to it, optional
+        How much each element counts, bool if that is 0 or 1; by default all count 1.
     bins : int
     """
 
@@ -118,28 +118,43 @@ class KindHistogram:
     def twice_from_below(self) -> Array:
         """Return twice the number in the bins below each, then in all: (rows, classes, kinds, ...).
 
-        The kinds are background and foreground. Halves of these are wanted, and to add 2 costs no
-        more than to add 1.
+        The kinds are background and foreground, and elements count 1 or not at all. Halves of these
+        are wanted, and to add 2 costs no more than to add 1.
         """
-        lib, xp, place = self.lib, self.xp, self._place
-        rows, classes, elements = place.shape
-        dtype = lib.counting_dtype(self._dtype, 2 * elements)
+        xp = self.xp
+        dtype = self.lib.counting_dtype(self._dtype, 2 * self._place.shape[2])
         if self._counted is None:
-            two = xp.full((1, 1, 1), 2, dtype=dtype, device=device(place))
+            two = xp.full((1, 1, 1), 2, dtype=dtype, device=device(self._place))
         else:
             two = 2 * xp.astype(self._counted, dtype)
+        return self.lib.accumulated(self._after_zero(two))
+
+    def sums(self) -> tuple[Array, Array]:
+        """Return how much of both kinds is in each bin: (rows, classes, bins)."""
+        xp = self.xp
+        wide = wide_dtype(xp, self._dtype, device(self._place))
+        found = self._after_zero(xp.astype(self._counted, wide))
+        return found[:, :, 1, 1:], found[:, :, 0, 1:]
+
+    def _after_zero(self, x: Array) -> Array:
+        """Return the sums of `x` by kind and bin, a 0 in front of them."""
+        rows, classes, _ = self._place.shape
         length = self._bins + 1
-        found = lib.sums_after_zero(place, two, 2 * length - 1, dtype)
-        return lib.accumulated(xp.reshape(found, (rows, classes, 2, length)))
+        found = self.lib.sums_after_zero(self._place, x, 2 * length - 1, x.dtype)
+        return self.xp.reshape(found, (rows, classes, 2, length))
+
+    def beside(self, foreground: Array, background: Array) -> Array:
+        """Return numbers of bins by kind as `spread` takes them."""
+        return self.xp.concat([background, background[:, :, :1], foreground], axis=2)
 
     def spread(self, numbers: Array) -> Array:
-        """Return to each element that counts the number of its place, and 0 to the others.
+        """Return to each element the number of its place, times how much it counts.
 
         Numbers of the bins as background, one that no element gets, and so as foreground.
         """
         by_place = self.lib.in_order(numbers, self._place)
         if self._counted is not None:
-            by_place *= self.xp.astype(self._counted, by_place.dtype)
+            by_place *= self.xp.astype(self._counted, by_place.dtype, copy=False)
         return by_place
 
 

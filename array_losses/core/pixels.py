@@ -23,6 +23,7 @@ from array_losses.core.namespace import (
     device,
     index_dtype,
     is_bool,
+    kept_within,
     sum_pixels,
     wide_dtype,
 )
@@ -163,6 +164,15 @@ class Pixels:
     def sign(self) -> Array:
         """1 where a hard target has the class, -1 where not."""
         return 2.0 * self.one_hot - 1.0
+
+    def signed(self, x: Array) -> Array:
+        """Return `x` where a hard target has the class, -x where not."""
+        if not self.mode.on_device:
+            return x * self.sign
+        labels = self.read_target.labels
+        if isinstance(labels, DeviceLabels):
+            return labels.put(-x, labels.pick(x))
+        return self.xp.where(self.target, x, -x)
 
     @property
     def ends(self) -> tuple[Array, Array] | None:
@@ -307,6 +317,8 @@ class Pixels:
         """Return `x` where it is above 0, and else 0, also as derivative."""
         if self.mode.traced:  # At 0, JAX and PyTorch would give `maximum` half a derivative.
             return self.xp.where(x <= 0.0, 0.0, x)
+        if self.mode.on_device:
+            return kept_within(self.xp, x, 0.0)
         return self.xp.maximum(x, self.xp.zeros_like(x))
 
     # Sums over pixels.

@@ -73,10 +73,13 @@ class _Sorted:
             return jaccard_growth.by_sorting(
                 lib, errors, target, counted, keep_absent=self.keep_absent
             )
-        f, b = _counts(xp, target, counted, errors.dtype)
+        dtype, wide = errors.dtype, wide_dtype(xp, errors.dtype, device(errors))
         ordered, order = lib.sorted_descending(xp.reshape(errors, target.shape))
-        support = _support(xp, f)
-        growth = _growth(lib, order, f, b, support, errors.dtype)
+        if counted is not None:
+            counted = lib.in_order(xp.broadcast_to(counted, order.shape), order)
+        f, b = _parts(xp, lib.in_order(target, order), counted, dtype)
+        support = xp.sum(f, axis=2, keepdims=True, dtype=wide)
+        growth = _growth_in_order(lib, f, b, support, wide, dtype)
         losses = xp.sum(ordered * growth, axis=2)
         return losses, support[:, :, 0], lib.back_in_place(order, growth)
 
@@ -155,15 +158,21 @@ class _Binned:
         self, lib: Library, errors: Array, target: Array, counted: Array | None
     ) -> tuple[Array, Array, Array]:
         """Return loss, support and d loss / d errors of classes side by side."""
-        xp, unit = lib.xp, self.scale(lib.xp, errors)
-        if _in_kinds(xp, target, counted):
+        xp, unit, dtype = lib.xp, self.scale(lib.xp, errors), errors.dtype
+        if is_bool(xp, target.dtype):
             kinds = KindHistogram(lib, unit, target, counted, self.steps)
-            return jaccard_growth.by_bins(lib, errors, kinds, keep_absent=self.keep_absent)
-        unit, counts = xp.reshape(unit, target.shape), _counts(xp, target, counted, errors.dtype)
-        histogram = Histogram(lib, unit, *counts, self.steps)
-        f, b = histogram.sums()
-        numbers = (xp.astype(one, errors.dtype) for one in _growth_by_step(xp, f, b))
-        by_error = histogram.spread(*numbers)
+            if _in_kinds(xp, target, counted):
+                return jaccard_growth.by_bins(lib, errors, kinds, keep_absent=self.keep_absent)
+            f, b = kinds.sums()
+            numbers = (xp.astype(one, dtype) for one in _growth_by_step(xp, f, b))
+            by_error = kinds.spread(kinds.beside(*numbers))
+        else:
+            wide = wide_dtype(xp, dtype, device(errors))
+            counts = _parts(xp, target, counted, wide)
+            histogram = Histogram(lib, xp.reshape(unit, target.shape), *counts, self.steps)
+            f, b = histogram.sums()
+            numbers = (xp.astype(one, dtype) for one in _growth_by_step(xp, f, b))
+            by_error = histogram.spread(*numbers)
         losses = xp.sum(errors * xp.reshape(by_error, errors.shape), axis=(2, 3))
         return losses, xp.sum(f, axis=2), by_error
 
@@ -293,10 +302,16 @@ def _growth(
     J = (F + B) / (G + B) before it, so it adds (f (G + B) + b (G - F)) / ((G + B) (G + B + b)),
     which subtracts no near-equal numbers. Without a foreground, J is 1 from the first pixel on.
     """
+    counts = count_dtype(lib.xp, foreground)
+    f, b = (lib.xp.astype(lib.in_order(x, order), counts) for x in (foreground, background))
+    return _growth_in_order(lib, f, b, support, counts, dtype)
+
+
+def _growth_in_order(
+    lib: Library, f: Array, b: Array, support: Array, counts: DType, dtype: DType
+) -> Array:
+    """Return the same from foreground and background in order, summed in the dtype `counts`."""
     xp = lib.xp
-    counts = count_dtype(xp, foreground)
-    f = xp.astype(lib.in_order(foreground, order), counts)
-    b = xp.astype(lib.in_order(background, order), counts)
     rest = xp.astype(support - (lib.cumulative_sum(f, counts) - f), dtype)
     union = xp.astype(support + (lib.cumulative_sum(b, counts) - b), dtype)
     f, b = xp.astype(f, dtype), xp.astype(b, dtype)
@@ -355,15 +370,14 @@ def _in_kinds(xp: Namespace, target: Array, counted: Array | None) -> bool:
     return is_bool(xp, target.dtype) and (counted is None or is_bool(xp, counted.dtype))
 
 
-def _counts(
+def _parts(
     xp: Namespace, target: Array, counted: Array | None, dtype: DType
 ) -> tuple[Array, Array]:
-    """Return how much each pixel counts as foreground and as background, in a wider dtype."""
-    wide = wide_dtype(xp, dtype, device(target))
-    there = xp.astype(target, wide)
+    """Return how much each pixel counts as foreground and as background."""
+    there = xp.astype(target, dtype)
     if counted is None:
         return there, 1.0 - there
-    counted = xp.astype(counted, wide)
+    counted = xp.astype(counted, dtype)
     return counted * there, counted * (1.0 - there)
 
 
@@ -511,10 +525,11 @@ class LovaszHingeLoss(_LovaszLoss):
         """Return d loss / d logits: minus the sign where the error is above 0."""
         xp = pixels.xp
         wrong = xp.astype(~(self._margin(pixels) <= 0.0), d.dtype)
-        return Derivative(logits=-d * wrong * self._side(pixels))
+        return Derivative(logits=-self._signed(pixels, d * wrong))
 
     def _margin(self, pixels: Pixels) -> Array:
-        return 1.0 - pixels.logits * self._side(pixels)
+        return 1.0 - self._signed(pixels, pixels.logits)
 
-    def _side(self, pixels: Pixels) -> Array:
-        return pixels.sign if pixels.hard else 2.0 * pixels.target - 1.0
+    def _signed(self, pixels: Pixels, x: Array) -> Array:
+        """Return `x` times 2 g - 1."""
+        return pixels.signed(x) if pixels.hard else x * (2.0 * pixels.target - 1.0)
