@@ -157,8 +157,9 @@ class Case:
 
     @property
     def sorts(self) -> bool:
-        """Whether a loss in it sorts."""
-        return any(name in LOVASZ_LOSSES for _, name, _ in self.terms)
+        """Whether a loss in it sorts some pixels."""
+        some = 0 not in (self.data.batch, *self.data.spatial)
+        return some and any(name in LOVASZ_LOSSES for _, name, _ in self.terms)
 
     @property
     def is_scalar(self) -> bool:
