@@ -28,8 +28,8 @@ NAME = "gpu"
 class CopiesToDevice:
     """Counts numbers of the host that become tensors of the device, by place: each is a wait.
 
-    By functions in place of PyTorch's own, since a mode does not reach the thread of a backward
-    pass.
+    By functions in place of PyTorch's own: no mode of tensors sees them, and a mode of functions
+    not what a backward pass calls.
     """
 
     def __init__(self):
@@ -55,6 +55,7 @@ def fake_device():
     copies = CopiesToDevice()
     with (
         taken_for_plain(),
+        torch.autograd.set_multithreading_enabled(False),  # there is no thread for the device
         patch.object(tensors.TORCH, "_sent", Sent(FakeTensor)),
         patch.object(torch, "asarray", copies.counted(torch.asarray)),
         patch.object(torch, "as_tensor", copies.counted(torch.as_tensor)),
@@ -81,6 +82,9 @@ def _never(*tensors):
 @cache
 def _registered():
     """Make the device known to PyTorch, for good; nothing but these tests is to look for it."""
+    # The first backward pass starts a thread for each device that is known, and that of this one
+    # can end the process badly.
+    torch.ones((), requires_grad=True).backward()
     module = _DummyBackendModule()
     module.is_available = lambda: False
     _setup_privateuseone_for_python_backend(NAME, backend_module=module)
