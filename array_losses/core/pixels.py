@@ -15,6 +15,7 @@ from array_losses.core.device_probability import (
     DeviceSigmoid,
     DeviceSoftmax,
 )
+from array_losses.core.fused_softmax import FusedSoftmax
 from array_losses.core.labels import DeviceLabels, Labels
 from array_losses.core.namespace import (
     Array,
@@ -276,6 +277,8 @@ class Pixels:
             if lib.labelled_softmax is not None:
                 spoiled = self.read_target.spoiled
                 return lib.labelled_softmax(self._unspoiled_of, labels, spoiled)
+            if self.mode.traced:
+                return FusedSoftmax(lib, self.logits, labels)
             if isinstance(labels, DeviceLabels):
                 return DeviceSoftmax(lib, self._unspoiled, labels)
             if kept is None:

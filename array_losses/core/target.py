@@ -159,11 +159,11 @@ class Target:
         self._bad = bad if hidden is None else bad & ~hidden
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
-        """Return labels as floating numbers, NaN for a bad one.
+        """Return labels as floating numbers, infinite for a bad one.
 
         Compilers compare them faster, and then keep them in place of masks.
         """
-        return self.xp.where(bad, float("nan"), self.xp.astype(target, self._block.dtype))
+        return self.xp.where(bad, float("inf"), self.xp.astype(target, self._block.dtype))
 
     def _read_weights(self, pixel_weights: Array | None) -> None:
         xp, dtype = self.xp, self._block.dtype
@@ -178,8 +178,8 @@ class Target:
         weights = xp.astype(pixel_weights[:, None, :], dtype)
         highest = _HEADROOM * float(xp.finfo(dtype).max)
         bad = (weights < 0.0) | (weights > highest)
-        if self._traced:
-            weights = xp.where(bad, float("nan"), weights)
+        if self._traced:  # Not NaN itself: PyTorch's compiler takes no two of them for equal.
+            weights = weights + 0.0 * xp.where(bad, float("inf"), weights)
         elif not self._can_inspect:
             weights = self._lib.filled(weights, bad, float("nan"))  # a copy already
         elif xp.any(bad if self.mask is None else bad & self.mask):

@@ -89,12 +89,15 @@ class WholeEvaluation:
         shape = (logits.shape[0], *logits.shape[2:])
         return self.xp.reshape(formula.pixel_losses(self.pixels[i]), shape)
 
-    def gradient(self) -> Array:
-        """Return d value / d logits in the compute dtype; without `autodiff`, and of one number."""
+    def gradient(self, d: Array | None = None) -> Array:
+        """Return d value / d logits, times `d`, in the compute dtype.
+
+        Without `autodiff`, and of one number.
+        """
         by_axis: dict[int, dict[View, tuple[Pixels, Derivative]]] = {}
         for i, (_, formula) in enumerate(self.terms):
             pixels = self.pixels[i]
-            mine = formula.derivative(pixels, self._grad_sums(i))
+            mine = formula.derivative(pixels, self._grad_sums(i, d))
             views = by_axis.setdefault(formula.class_axis, {})
             if formula.view in views:
                 mine = views[formula.view][1] + mine
@@ -106,11 +109,13 @@ class WholeEvaluation:
                 total = each if total is None else total + each
         return total
 
-    def _grad_sums(self, i: int) -> Sums:
+    def _grad_sums(self, i: int, d: Array | None) -> Sums:
         xp, (weight, formula) = self.xp, self.terms[i]
         numerator, divisor, kept = self._fractions[i]
-        d = weight * xp.ones((), dtype=numerator.dtype, device=self.pixels[i].device)
-        grad_sums = formula.grad_sums(xp, kept, divide(xp, d, divisor))
+        weighted = weight * xp.ones((), dtype=numerator.dtype, device=self.pixels[i].device)
+        if d is not None:
+            weighted = d * weighted
+        grad_sums = formula.grad_sums(xp, kept, divide(xp, weighted, divisor))
         return tuple(xp.astype(one, self._dtype, copy=False) for one in grad_sums)
 
     def _like_the_logits(self, gradient: Array, class_axis: int) -> Array:

@@ -1,4 +1,7 @@
-"""PyTorch: one autograd function for the whole library, and the plain formula under transforms."""
+"""PyTorch: an autograd function for eager tensors, one for its compiler, else the plain formula.
+
+The plain formula is for torch.func, torch.export and forward mode, and for what has no closed form.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from array_losses.core.engine import Evaluation, State
 from array_losses.core.low_precision import Conversion
 from array_losses.core.namespace import Array
 from array_losses.core.protocol import AllReduce, Call, Terms, prepare
-from array_losses.core.whole import WholeEvaluation, check_values
+from array_losses.core.whole import WholeEvaluation, check_values, has_closed_form
 from array_losses.frameworks.libraries import library_of
 from array_losses.frameworks.torch import (
     in_cpu_memory,
@@ -61,7 +64,7 @@ def _plainly(function: Callable[[Call], Any], call: Call) -> Any:
 def _value(call: Call, each: list[Array] | None = None) -> Array:
     """Return the loss; the values of the losses in it go into `each`, if it is given: detached."""
     if is_transformed(*call.arrays):
-        return _formula(call, each)
+        return _compiled(call, each) if _is_compiled(call) else _formula(call, each)
     if wants_more(call.target, call.pixel_weights):
         _inspect(call)
         return _formula(call, each)
@@ -72,6 +75,9 @@ def _value(call: Call, each: list[Array] | None = None) -> Array:
 
 def _value_and_grad(call: Call) -> tuple[Array, Array]:
     if is_transformed(*call.arrays):
+        if _is_compiled(call):
+            found = _explicit(_detached(call))
+            return found.value, found.gradient().to(call.logits.dtype)
 
         def of_logits(z: Array) -> Array:
             return _formula(call._replace(logits=z))
@@ -79,8 +85,12 @@ def _value_and_grad(call: Call) -> tuple[Array, Array]:
         grad, loss = torch.func.grad_and_value(of_logits)(call.logits)
         return loss, grad
     with torch.no_grad():
-        z, t, w = (x if x is None else x.detach() for x in call.arrays)
-        return _Eager(Call(call.terms, z, t, w, call.all_reduce)).value_and_gradient()
+        return _Eager(_detached(call)).value_and_gradient()
+
+
+def _detached(call: Call) -> Call:
+    z, t, w = (x if x is None else x.detach() for x in call.arrays)
+    return Call(call.terms, z, t, w, call.all_reduce)
 
 
 def _formula(call: Call, each: list[Array] | None = None) -> Array:
@@ -90,6 +100,54 @@ def _formula(call: Call, each: list[Array] | None = None) -> Array:
     if each is not None:
         each += [one.detach() for one in whole.each_value]
     return whole.value
+
+
+def _is_compiled(call: Call) -> bool:
+    """Return whether torch.compile follows the call, and it has a closed form.
+
+    Not torch.export, nor transforms inside of what is compiled: they follow the plain formula.
+    """
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return False
+    if torch._C._functorch.get_dynamic_layer_stack_depth() > 0:
+        return False
+    return not wants_more(call.target, call.pixel_weights) and has_closed_form(call)
+
+
+def _explicit(call: Call) -> WholeEvaluation:
+    """Return an evaluation that gives its gradient itself."""
+    call = call._replace(target=_signed(call.terms, call.target))
+    return WholeEvaluation(library_of(call.logits), call, autodiff=False)
+
+
+def _compiled(call: Call, each: list[Array] | None) -> Array:
+    """Return the loss, and the values of the losses in it, as `_value` does."""
+    if each is not None:
+        each += _explicit(_detached(call)).each_value
+    return _Compiled.apply(*call.arrays, call.terms)
+
+
+class _Compiled(torch.autograd.Function):
+    """Value and gradient in closed form, for torch.compile.
+
+    Backward evaluates the loss once more, since it may not change what forward has made. The
+    compiler makes one of two equal operations, and chooses what to keep. What it has compiled
+    cannot be differentiated twice, with or without this function.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Array, target: Array, pixel_weights: Array | None, terms: Terms
+    ) -> Array:
+        ctx.save_for_backward(logits, target, pixel_weights)
+        ctx.terms = terms
+        return _explicit(Call(terms, logits, target, pixel_weights)).value
+
+    @staticmethod
+    def backward(ctx: Any, d: Array) -> tuple[Array | None, ...]:
+        logits, target, pixel_weights = ctx.saved_tensors
+        gradient = _explicit(Call(ctx.terms, logits, target, pixel_weights)).gradient(d)
+        return gradient.to(logits.dtype), None, None, None
 
 
 def _signed(terms: Terms, target: Array) -> Array:

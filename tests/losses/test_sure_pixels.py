@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from array_losses.core.protocol import Call
+from array_losses.core.whole import WholeEvaluation, has_closed_form
+from array_losses.frameworks import library_of
 from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import ALL_CLASSES, CASES, CLASSES, OF_LOGITS, SCALAR_CASES, Data, oracle_value
@@ -132,6 +135,27 @@ def test_sure_places(case, place, torch):
         # Differentiated step by step, what is small where all pixels are sure has fewer digits.
         close = 512 * EPS * max(scale, 1e-3)
         np.testing.assert_allclose(plain.numpy(), expected, rtol=0, atol=close)
+
+
+CLOSED = [c for c in CLOSE if has_closed_form(Call(c.loss().terms(), *c.data.build()))]
+
+
+@pytest.mark.parametrize("case", CLOSED, ids=lambda case: case.name)
+def test_the_form_for_compilers(case, torch):
+    """Step by step, in float64 and at sure pixels in float32: the numbers of NumPy."""
+    loss = case.loss()
+    usual = case.data.build("float64")
+    for arrays in (usual, *(make(case, size) for make in PLACES.values() for size in SURE)):
+        eps = np.finfo(arrays[0].dtype).eps
+        wide = [x if x is None or x.dtype.kind != "f" else x.astype("float64") for x in arrays]
+        value, expected = loss.value_and_grad(*wide[:2], pixel_weights=wide[2])
+        call = Call(loss.terms(), *BACKENDS["torch"].on(arrays))
+        found = WholeEvaluation(library_of(call.logits), call, autodiff=False)
+        assert np.isfinite(float(found.value))
+        if arrays is usual:  # A class that is surely absent may become 0 / 0 in float32.
+            np.testing.assert_allclose(found.value, value, rtol=512 * eps)
+        close = 512 * eps * np.max(np.abs(expected), initial=0.0) + TINY
+        np.testing.assert_allclose(found.gradient(), expected, rtol=0, atol=close)
 
 
 IN_JAX = [
