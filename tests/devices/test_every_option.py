@@ -8,6 +8,7 @@ turn, run those that have every option between them.
 
 import pytest
 
+import array_losses as al
 from tests.cases import CASES, COVER
 
 ONE_NUMBER = [case for case in COVER if case.is_scalar]
@@ -81,3 +82,12 @@ def test_value_and_grad(run, case):
 def test_other_dtypes(run, case, dtype):
     turn = COVER.index(case) + OTHER_DTYPES.index(dtype)
     run(value_and_grad if turn % 2 and case.is_scalar else backward, case, dtype)
+
+
+def test_labels_of_another_device(torch):
+    from tests.devices.fake_device import NAME, fake_device
+
+    with fake_device():
+        logits, labels = torch.empty((1, 3, 4), device=NAME), torch.zeros((1, 4), dtype=torch.int64)
+        with pytest.raises(ValueError, match="`target`"):
+            al.CrossEntropyLoss()(logits, labels)
