@@ -203,6 +203,10 @@ class TorchBackend(Backend):
         return isinstance(x, self.library.Tensor) and x.device == self.device
 
 
+def _never(*arrays):
+    return False
+
+
 class TorchAsCudaBackend(TorchBackend):
     """CPU tensors that the library treats as it treats those of a GPU."""
 
@@ -215,7 +219,8 @@ class TorchAsCudaBackend(TorchBackend):
         with ExitStack() as stack:
             for name in ("torch_autograd", "torch"):  # what imports the name comes first
                 where = f"array_losses.frameworks.{name}.in_cpu_memory"
-                stack.enter_context(mock.patch(where, return_value=False))
+                # Not a mock, which would keep the arrays that it is called with.
+                stack.enter_context(mock.patch(where, _never))
             yield stack.enter_context(super().mode())
 
 

@@ -187,6 +187,7 @@ class _Loss(torch.autograd.Function):
             loss, ctx.gradient = evaluation.value_and_gradient(each)
         else:
             loss, ctx.state = evaluation.value(each)
+            loss = evaluation.own(loss, ctx.state)
             ctx.evaluation = evaluation if evaluation.keeps_pixels else None
         ctx.save_for_backward(logits, target, pixel_weights)
         ctx.terms, ctx.all_reduce = terms, all_reduce
@@ -283,6 +284,17 @@ class _Eager:
         self._keep(each)
         return self._as_tensor(value), state
 
+    def own(self, loss: Array, state: State) -> Array:
+        """Return the loss as a tensor that may be changed, and that nothing here refers to.
+
+        What is in the graph, and kept for it too, would keep itself until garbage is collected.
+        """
+        if self.shared and not loss.ndim:
+            return loss
+        (weight, _), *more = self.engine.terms
+        kept = not (more or self.engine.maps) and weight == 1.0 and state.divisors[0] is None
+        return loss.clone() if kept else loss.data
+
     def gradient(self, state: State, d: Array) -> Array:
         """Return d loss / d logits times `d`."""
         d = memory_as_numpy(d) if self.shared else d
@@ -297,7 +309,7 @@ class _Eager:
     def _keep(self, each: list[Array] | None) -> None:
         """Put the values of the losses into a list, if there is one."""
         if each is not None:
-            each += [self._as_tensor(one) for one in self.engine.each_value]
+            each += [self._as_tensor(one).clone() for one in self.engine.each_value]
 
     def _as_gradient(self, x: Array) -> Array:
         x = self._as_tensor(x)
