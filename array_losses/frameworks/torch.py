@@ -133,7 +133,7 @@ class Torch(Library):
         """Return the dtype to count so far in."""
         if torch.are_deterministic_algorithms_enabled():
             # On CUDA PyTorch then refuses cumulative sums of floats.
-            dtype = torch.float16
+            return torch.int32 if highest < 2**31 else torch.int64
         return super().counting_dtype(dtype, highest)
 
     def running_count(self, mask: Array, dtype: DType) -> Array:
