@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch._dynamo.trace_rules import get_torch_obj_rule_map
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils.backend_registration import (
     _DummyBackendModule,
@@ -85,6 +86,8 @@ def _registered():
     # The first backward pass starts a thread for each device that is known, and that of this one
     # can end the process badly.
     torch.ones((), requires_grad=True).backward()
+    # The compiler looks functions up by name, once: not while others are in their place.
+    get_torch_obj_rule_map()
     module = _DummyBackendModule()
     module.is_available = lambda: False
     _setup_privateuseone_for_python_backend(NAME, backend_module=module)

@@ -107,6 +107,19 @@ def test_copies_to_the_device(counted, torch):
     assert counted(lambda *_: torch.asarray([1.0, 2.0])).copies == 0
 
 
+def test_copies_in_a_backward_pass(counted, torch):
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(_, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(_, d):
+            return d * torch.asarray([2.0], device=d.device)
+
+    assert counted(lambda x, _: Scaled.apply(x.requires_grad_()).sum().backward()).copies == 1
+
+
 def test_devices_do_not_mix(counted, torch):
     with pytest.raises(RuntimeError, match="same device"):
         counted(lambda x, _: x + torch.zeros(6))
