@@ -109,13 +109,13 @@ class Target:
         xp, can_inspect = self.xp, self._can_inspect
         labelled, num_classes = self._block.labelled, self._block.shape[1]
         target = target[:, None, :] if labelled else target
+        weights = None if pixel_weights is None else pixel_weights[:, None, :]
         if not (can_inspect or self._traced):
-            self._read_on_device(target)
+            self._read_on_device(target, weights)
             return
         target = labels.as_integers(xp, target)
         highest = num_classes - 1 if labelled and num_classes > 1 else 1
         ignore = self._view.ignore_index
-        weights = None if pixel_weights is None else pixel_weights[:, None, :]
         self.plain = self._block.plain or (
             can_inspect and not labels.check(self._lib, target, highest, ignore, weights)
         )
@@ -139,24 +139,29 @@ class Target:
         else:
             self.one_hot = target == 1
 
-    def _read_on_device(self, target: Array) -> None:
+    def _read_on_device(self, target: Array, weights: Array | None) -> None:
         """Read a hard target that is not inspected: a bad label makes NaN of what it says."""
         xp, num_classes = self.xp, self._block.shape[1]
         by_label = self._block.labelled and num_classes > 1
-        if is_bool(xp, target.dtype) and not by_label:
+        ignores = any(value in {0, 1} for value in self._view.ignore_index)
+        if is_bool(xp, target.dtype) and not (by_label or ignores):
             self.one_hot = target
             return
         target = labels.as_integers(xp, target)
         hidden = labels.ignored(xp, target, self._view.ignore_index)
         if hidden is not None:
             self._count_only(~hidden)
+        counted = self.mask
+        if weights is not None:
+            some = weights if is_bool(xp, weights.dtype) else weights != 0.0
+            counted = some if counted is None else counted & some
         if by_label:
-            self.labels = DeviceLabels(self._lib, target, num_classes, self.mask)
+            self.labels = DeviceLabels(self._lib, target, num_classes, counted)
             self._bad = self.labels.bad
             return
         self.one_hot = target == 1
         bad = target != self.one_hot  # neither 0 nor 1
-        self._bad = bad if hidden is None else bad & ~hidden
+        self._bad = bad if counted is None else bad & counted
 
     def _as_floats(self, target: Array, bad: Array) -> Array:
         """Return labels as floating numbers, infinite for a bad one.

@@ -64,3 +64,39 @@ def test_bad_values_are_not_hidden(place, make, options, bad):
         assert np.isnan(found[BAD])
     else:  # per class, or per image and class
         assert np.isnan(found[1] if found.shape == SHAPE[:2] else found).all()
+
+
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("dtype", [bool, np.float32])
+@pytest.mark.parametrize("hot", [False, True])
+def test_bad_labels_that_weigh_0_do_not_count(place, make, dtype, hot):
+    """As where they can be inspected."""
+    rng = np.random.default_rng(0)
+    logits = rng.dirichlet(np.ones(4), (2, 3, 4)).transpose(0, 3, 1, 2).astype(np.float32)
+    target, weights = rng.integers(0, 4, (2, 3, 4)), np.ones((2, 3, 4), dtype=dtype)
+    weights[BAD] = 0
+    if hot:
+        target = np.moveaxis(np.eye(4, dtype=int)[target], -1, 1)
+        target[1, 1, 1, 1] = 7
+    else:
+        target[BAD] = 255
+    loss = make()
+    expected, slope = loss.value_and_grad(logits, target, pixel_weights=weights)
+    evaluation = on_a_device(loss.terms(), *place.on((logits, target, weights)))
+    found = [place.to_numpy(one) for one in evaluation.value_and_gradient()]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[1], slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("ignore_index", [0, 1])
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_a_bool_target_is_ignored_by_its_value(place, make, ignore_index):
+    rng = np.random.default_rng(0)
+    logits = rng.dirichlet(np.ones(4), (2, 3, 4)).transpose(0, 3, 1, 2).astype(np.float32)
+    target = rng.random((2, 4, 3, 4)) < 0.4
+    loss = make(ignore_index=ignore_index)
+    expected, slope = loss.value_and_grad(logits, target)
+    evaluation = on_a_device(loss.terms(), *place.on((logits, target, None)))
+    found = [place.to_numpy(one) for one in evaluation.value_and_gradient()]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found[1], slope, rtol=1e-4, atol=1e-6)
