@@ -490,8 +490,10 @@ class Evaluation:
 
         But NaN where the numerator is NaN, which must not be hidden.
         """
-        if x is None or isinstance(x, float):
-            return 1.0 if x == 0.0 else x
+        if x is None:
+            return None
+        if isinstance(x, float):  # maybe NumPy's
+            return x or float("inf")
         x = self.xp.reshape(x, ())
         if self.can_inspect and x != 0.0:
             return x

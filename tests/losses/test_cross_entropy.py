@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import array_losses as al
+from tests import oracle
 from tests.backends import BACKENDS
 from tests.cases import Data
 from tests.losses.test_values import assert_close
@@ -236,3 +237,13 @@ def test_a_class_of_weight_0_under_torch_compile(torch):
         (slope,) = torch.autograd.grad(compiled(p, t), p)
         expected = one.value_and_grad(p.detach(), t)[1]
         assert torch.allclose(slope, expected)
+
+
+def test_a_loss_without_weight_in_the_divisor_is_0(library, dtype):
+    """Of a multi-hot target without a class, smoothed: the sum is not 0, what divides it is."""
+    logits, loss = np.array([[1.0, 2.0, 0.0]]), al.CrossEntropyLoss(label_smoothing=0.1)
+    target = library.asarray(np.zeros((1, 3), dtype=np.int64))
+    value, gradient = loss.value_and_grad(library.asarray(logits, dtype), target)
+    assert oracle.cross_entropy(logits, np.zeros((1, 3)), label_smoothing=0.1) == 0.0
+    assert float(value) == 0.0
+    assert not np.any(library.to_numpy(gradient))
