@@ -65,10 +65,10 @@ class FusedSoftmax(LabelledSoftmax):
         # Measured from the likeliest class, lest the difference from the mean be lost to rounding.
         likeliest = xp.where(self._shifted == 0.0, xp.where(equal, label, others), -float("inf"))
         start = self.lib.largest_class(likeliest)
-        mean = self.lib.over_classes(xp.where(equal, 0.0, self._p_each * (others - start)))
-        mean = start + (mean + self.p * (label - start))
+        root = xp.exp(0.5 * self._shifted)
+        others_mean = self.lib.over_classes(xp.where(equal, 0.0, root * root * (others - start)))
+        mean = start + (others_mean * self._inverse + self.p * (label - start))
         of_label = self.p * (label - mean)
         if r is not None:
             of_label, mean = of_label + r * self.one_minus_p, mean + r
-        root = xp.exp(0.5 * self._shifted)
-        return xp.where(equal, of_label, root * root * self._inverse * (others - mean))
+        return xp.where(equal, of_label, self._p_each * (others - mean))

@@ -112,10 +112,10 @@ class WholeEvaluation:
     def _grad_sums(self, i: int, d: Array | None) -> Sums:
         xp, (weight, formula) = self.xp, self.terms[i]
         numerator, divisor, kept = self._fractions[i]
-        weighted = weight * xp.ones((), dtype=numerator.dtype, device=self.pixels[i].device)
-        if d is not None:
-            weighted = d * weighted
-        grad_sums = formula.grad_sums(xp, kept, divide(xp, weighted, divisor))
+        share = weight * xp.ones((), dtype=numerator.dtype, device=self.pixels[i].device)
+        grad_sums = formula.grad_sums(xp, kept, divide(xp, share, divisor))
+        if d is not None:  # At the end: all else is known in the forward pass.
+            grad_sums = tuple(d * one for one in grad_sums)
         return tuple(xp.astype(one, self._dtype, copy=False) for one in grad_sums)
 
     def _like_the_logits(self, gradient: Array, class_axis: int) -> Array:

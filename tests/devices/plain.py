@@ -3,8 +3,6 @@
 import torch
 import torch.nn.functional as F
 
-OVER_PIXELS = (0, 2, 3)
-
 
 def focal(z, labels):
     """The focal loss from the cross entropy of each pixel."""
@@ -27,7 +25,8 @@ def jaccard(z, labels):
 def _sums(z, labels):
     p = z.softmax(1)
     g = F.one_hot(labels, z.shape[1]).movedim(-1, 1).to(p.dtype)
-    return (p * g).sum(OVER_PIXELS), p.sum(OVER_PIXELS) + g.sum(OVER_PIXELS)
+    pixels = (0, *range(2, z.ndim))
+    return (p * g).sum(pixels), p.sum(pixels) + g.sum(pixels)
 
 
 def ce_dice(z, labels):
