@@ -259,6 +259,11 @@ class Library:
         order = self.descending(x)
         return self.in_order(x, order), order
 
+    def sorted_with(self, x: Array, mask: Array) -> tuple[Array, Array, Array]:
+        """Return the same, and a mask in that order."""
+        ordered, order = self.sorted_descending(x)
+        return ordered, order, self.in_order(mask, order)
+
     def back_in_place(self, order: Array, x: Array) -> Array:
         """Return sorted entries to the places from which `order` took them."""
         xp = self.xp

@@ -130,6 +130,12 @@ class Formula(Protocol):
         place of the errors, and be worked out by `each`, which calls a function for each of a list.
         """
 
+    def at_once(self, pixels: Pixels) -> tuple[Sums, Array]:
+        """Return loss and support of each class of a whole batch, and d loss / d errors.
+
+        For compilers: nothing is written in place. Of labels, each of which counts 1 or not at all.
+        """
+
     def all_classes(
         self, lib: Library, errors: Array, target: Array, counted: Array | None
     ) -> tuple[Array, Array, Array]:

@@ -8,6 +8,7 @@ the differentiated formula: one exponential per logit, and a few numbers per pix
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from array_losses.core.arguments import Batch
 from array_losses.core.block import Block, View
@@ -18,6 +19,7 @@ from array_losses.core.pixels import Mode, Pixels
 from array_losses.core.protocol import (
     Call,
     Formula,
+    Strategy,
     Sums,
     Terms,
     divide,
@@ -52,7 +54,8 @@ class WholeEvaluation:
         self.pixels = self._as_seen(Mode(traced=True, autodiff=autodiff))
         formulas = [formula for _, formula in terms]
         summed = [i for i, formula in enumerate(formulas) if not is_map(formula)]
-        found = [formulas[i].sums_of(self.pixels[i]) for i in summed]
+        self._by_error: dict[int, Array] = {}
+        found = [self._sums(i, formulas[i], autodiff=autodiff) for i in summed]
         fractions = finish(
             self.xp, [formulas[i] for i in summed], found, call.all_reduce, autodiff=autodiff
         )
@@ -82,6 +85,12 @@ class WholeEvaluation:
         chosen = formula.hardest(self.lib, self.xp.reshape(hardness, (1, 1, -1)))
         return pixels.only(self.xp.reshape(chosen, hardness.shape))
 
+    def _sums(self, i: int, formula: Formula, *, autodiff: bool) -> Sums:
+        if autodiff or formula.strategy != "sorted":
+            return formula.sums_of(self.pixels[i])
+        sums, self._by_error[i] = formula.at_once(self.pixels[i])
+        return sums
+
     def _value(self, i: int, formula: Formula) -> Array:
         if i in self._fractions:
             return divide(self.xp, *self._fractions[i][:2])
@@ -97,7 +106,7 @@ class WholeEvaluation:
         by_axis: dict[int, dict[View, tuple[Pixels, Derivative]]] = {}
         for i, (_, formula) in enumerate(self.terms):
             pixels = self.pixels[i]
-            mine = formula.derivative(pixels, self._grad_sums(i, d))
+            mine = self._derivative(i, formula, d)
             views = by_axis.setdefault(formula.class_axis, {})
             if formula.view in views:
                 mine = views[formula.view][1] + mine
@@ -108,6 +117,12 @@ class WholeEvaluation:
                 each = self._like_the_logits(pixels.backward(derivative), axis)
                 total = each if total is None else total + each
         return total
+
+    def _derivative(self, i: int, formula: Formula, d: Array | None) -> Derivative:
+        pixels, grad_sums = self.pixels[i], self._grad_sums(i, d)
+        if i not in self._by_error:
+            return formula.derivative(pixels, grad_sums)
+        return formula.error_derivative(pixels, self._by_error[i] * grad_sums[0][:, :, None])
 
     def _grad_sums(self, i: int, d: Array | None) -> Sums:
         xp, (weight, formula) = self.xp, self.terms[i]
@@ -131,17 +146,19 @@ class WholeEvaluation:
         return xp.permute_dims(gradient, tuple(axes))
 
 
-def has_closed_form(call: Call) -> bool:
-    """Return whether `gradient` serves: softmax and labels, one number, all of it sums over pixels.
+def has_closed_form(call: Call, strategies: Collection[Strategy] = ("pixel", "sums")) -> bool:
+    """Return whether `gradient` serves: softmax and labels, one number, and no mining.
 
-    The arrays need not have been checked.
+    What is sorted must count 1 or not at all. The arrays need not have been checked.
     """
-    logits = call.logits
+    logits, weights = call.logits, call.pixel_weights
     if call.all_reduce is not None or call.target.ndim != logits.ndim - 1 or 0 in logits.shape:
         return False
     for _, formula in call.terms:
         axis = formula.class_axis
-        if formula.strategy not in {"pixel", "sums"} or formula.mines:
+        if formula.mines or formula.strategy not in strategies:
+            return False
+        if formula.strategy == "sorted" and weights is not None and str(weights.dtype) != "bool":
             return False
         if formula.reduction == "none" or formula.view.activation != "softmax":
             return False

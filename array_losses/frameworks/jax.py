@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -39,6 +40,30 @@ class Jax(Library):
         """Return the sums of `x` by place, one axis each; None for `x` counts the places."""
         x = x if x is None else x.astype(dtype)
         return jnp.bincount(places, x, length=length).astype(dtype)
+
+    def sorted_with(self, x: Array, mask: Array) -> tuple[Array, Array, Array]:
+        """Return entries from the largest down, their order, and a mask in that order.
+
+        One sort of two arrays, the other of which holds place and mask: XLA sorts pairs on a GPU by
+        their digits.
+        """
+        axis = x.ndim - 1
+        place = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+        if x.shape[-1] > jnp.iinfo(jnp.int32).max >> 1:
+            negative, order = jax.lax.sort((-x, place), dimension=axis, num_keys=1)
+            return -negative, order, self.in_order(mask, order)
+        both = place * 2 + mask
+        negative, both = jax.lax.sort((-x, both), dimension=axis, num_keys=1)
+        return -negative, both >> 1, both % 2 == 1
+
+    def back_in_place(self, order: Array, x: Array) -> Array:
+        """Return sorted entries to the places from which `order` took them."""
+        rows, count = math.prod(x.shape[:-1]), x.shape[-1]
+        flat = order + count * jnp.arange(rows, dtype=order.dtype).reshape((*x.shape[:-1], 1))
+        empty = jnp.zeros(rows * count, dtype=x.dtype)
+        places = empty.at[flat.reshape(-1)]
+        found = places.set(x.reshape(-1), unique_indices=True, mode="promise_in_bounds")
+        return found.reshape(x.shape)
 
 
 class _GatheredLabels(Labels):

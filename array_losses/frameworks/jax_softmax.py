@@ -99,6 +99,10 @@ class CompiledSoftmax(LabelledSoftmax):
         """Return whether they have the largest logit."""
         return self._logits(some) == self._peak
 
+    def _of_classes(self, d: Derivative, weights: Array | None) -> Callable[[slice], Array]:
+        """Return what returns their d loss / d p."""
+        return lambda some: self._by_p(d, weights, some)
+
     def _by_p(self, d: Derivative, weights: Array | None, some: slice) -> Array:
         """Return d loss / d p, where p_t is not read by its logarithm."""
         dp, equal = None if d.p is None else d.p[:, some, :], self._equal(some)
@@ -131,6 +135,10 @@ class CompiledSoftmax(LabelledSoftmax):
         )
         return pooled(self.xp, sums, per_image=per_image)
 
+    def errors(self) -> Array:
+        """Return p, but 1 - p for the label, over the total of all classes in their order."""
+        return jnp.where(self._labels.equal, self._sum_others, self._exp) * self._share
+
     def _over_pixels(self, make: Callable[..., Array], *arrays: Array) -> Array:
         """Return the sums over pixels of what is made of arrays (images, classes or 1, pixels)."""
         return jnp.sum(make(*arrays), axis=2)
@@ -148,9 +156,7 @@ class CompiledSoftmax(LabelledSoftmax):
 
     def _backward_p(self, d: Derivative, weights: Array | None) -> Array:
         """Return p (dp - mean of dp), each dp measured from that of the likeliest class."""
-
-        def dp(some: slice) -> Array:
-            return self._by_p(d, weights, some)
+        dp = self._of_classes(d, weights)
 
         def if_likeliest(some: slice) -> Array:
             return jnp.where(self._is_likeliest(some), dp(some), -jnp.inf)
@@ -175,6 +181,12 @@ class CpuSoftmax(CompiledSoftmax):
 
     def _exp_of(self, some: slice) -> Array:
         return self._exp[:, some, :]
+
+    def _of_classes(self, d: Derivative, weights: Array | None) -> Callable[[slice], Array]:
+        if d.p is None and d.error is None:
+            return super()._of_classes(d, weights)
+        every = _made_once(self._by_p(d, weights, _EVERY))
+        return lambda some: every[:, some, :]
 
     def _is_likeliest(self, some: slice) -> Array:
         # That with an exponential which rounds to 1 is as near.

@@ -28,6 +28,10 @@ from array_losses.losses.class_mean import Absent, ClassLoss, Pool
 __all__ = ["LovaszHingeLoss", "LovaszSoftmaxLoss"]
 
 
+# Below all errors: those of pixels that do not count.
+_LAST = -1.0
+
+
 @dataclass(frozen=True)
 class _Sorted:
     """The extension, exact: errors from the largest down times the growth of the Jaccard loss.
@@ -48,6 +52,17 @@ class _Sorted:
         growth = _growth(lib, order, foreground, background, support, pixels.dtype)
         losses = xp.sum(lib.in_order(errors, order) * growth, axis=2)
         return LossByClass(losses, xp.astype(support[:, :, 0], pixels.dtype) + 0.0 * losses)
+
+    def at_once(
+        self, lib: Library, errors: Array, foreground: Array, background: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return loss, support and d loss / d errors of bools, with nothing written in place."""
+        xp = lib.xp
+        errors = xp.where(foreground | background, errors, _LAST)
+        ordered, order, f = lib.sorted_with(errors, foreground)
+        growth, support = _growth_of_bools(lib, f, ordered > _LAST, errors.dtype)
+        losses = xp.sum(ordered * growth, axis=2)
+        return losses, support, lib.back_in_place(order, growth)
 
     def one_class(
         self, lib: Library, errors: Array, foreground: Array, background: Array, each: Map
@@ -228,6 +243,18 @@ class _LovaszLoss(ClassLoss):
         parts = (self.errors(pixels), *pixels.counts_of_class(None, slice(None)))
         return self._extension.sums(pixels, *(self._together(xp, x) for x in parts))
 
+    def at_once(self, pixels: Pixels) -> tuple[Sums, Array]:
+        """Return loss and support of each class of a whole batch, and d loss / d errors."""
+        xp, sort = pixels.xp, _Sorted(self.least_error)
+        parts = (self.errors(pixels), *pixels.counts_of_class(None, slice(None)))
+        together = (self._together(xp, x) for x in parts)
+        losses, support, by_error = sort.at_once(pixels.lib, *together)
+        images, classes, count = pixels.shape
+        if not self.per_image:
+            by_error = xp.reshape(by_error, (classes, images, count))
+            by_error = xp.permute_dims(by_error, (1, 0, 2))
+        return LossByClass(losses, support), by_error
+
     def class_losses(self, xp: Namespace, sums: Sums) -> Array:
         """Return the loss of each class."""
         if isinstance(sums, LossByClass):
@@ -319,6 +346,26 @@ def _growth_in_order(
     after = xp.where(first, 1.0, union + b)
     growth = f / after + (b / xp.where(first, 1.0, union)) * (rest / after)
     return xp.where(first, xp.astype(f + b > 0.0, dtype), growth)
+
+
+def _growth_of_bools(
+    lib: Library, foreground: Array, counted: Array, dtype: DType
+) -> tuple[Array, Array]:
+    """Return the same where each pixel counts 1 or, at the end of the order, not at all, and G.
+
+    F + B is then the place in the order. With U = G + B less f: 1 / (U + 1) for foreground, and for
+    background (G - F) / (U (U + 1)). Where U is 0 the first pixel adds 1, whatever it is.
+    """
+    xp = lib.xp
+    counts = count_dtype(xp, foreground)
+    found = lib.cumulative_sum(xp.astype(foreground, counts), counts)
+    support = found[:, :, -1:]
+    place = xp.arange(foreground.shape[2], dtype=counts, device=device(foreground))
+    union = xp.astype(support - found + place, dtype)
+    rest, first = xp.astype(support - found, dtype), union == 0.0
+    share = xp.where(foreground, 1.0, rest / xp.where(first, 1.0, union))
+    share = xp.where(first, xp.astype(counted, dtype), share)
+    return share / (union + 1.0), xp.astype(support[:, :, 0], dtype)
 
 
 def _growth_of_kinds(
