@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -58,10 +57,11 @@ class Jax(Library):
 
     def back_in_place(self, order: Array, x: Array) -> Array:
         """Return sorted entries to the places from which `order` took them."""
-        rows, count = math.prod(x.shape[:-1]), x.shape[-1]
-        flat = order + count * jnp.arange(rows, dtype=order.dtype).reshape((*x.shape[:-1], 1))
-        empty = jnp.zeros(rows * count, dtype=x.dtype)
-        places = empty.at[flat.reshape(-1)]
+        if x.size > jnp.iinfo(order.dtype).max:
+            return super().back_in_place(order, x)
+        rows = (-1, x.shape[-1])
+        first = jax.lax.broadcasted_iota(order.dtype, x.reshape(rows).shape, 0) * rows[1]
+        places = jnp.zeros_like(x).reshape(-1).at[(first + order.reshape(rows)).reshape(-1)]
         found = places.set(x.reshape(-1), unique_indices=True, mode="promise_in_bounds")
         return found.reshape(x.shape)
 

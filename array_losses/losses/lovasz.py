@@ -245,7 +245,7 @@ class _LovaszLoss(ClassLoss):
 
     def at_once(self, pixels: Pixels) -> tuple[Sums, Array]:
         """Return loss and support of each class of a whole batch, and d loss / d errors."""
-        xp, sort = pixels.xp, _Sorted(self.least_error)
+        xp, sort = pixels.xp, _Sorted(self.least_error, self.absent == "keep")
         parts = (self.errors(pixels), *pixels.counts_of_class(None, slice(None)))
         together = (self._together(xp, x) for x in parts)
         losses, support, by_error = sort.at_once(pixels.lib, *together)
