@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -48,7 +49,7 @@ class Jax(Library):
         """
         axis = x.ndim - 1
         place = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
-        if x.shape[-1] > jnp.iinfo(jnp.int32).max >> 1:
+        if not _fits(2 * x.shape[-1]):
             negative, order = jax.lax.sort((-x, place), dimension=axis, num_keys=1)
             return -negative, order, self.in_order(mask, order)
         both = place * 2 + mask
@@ -57,13 +58,18 @@ class Jax(Library):
 
     def back_in_place(self, order: Array, x: Array) -> Array:
         """Return sorted entries to the places from which `order` took them."""
-        if x.size > jnp.iinfo(order.dtype).max:
+        if not _fits(math.prod(x.shape)):
             return super().back_in_place(order, x)
         rows = (-1, x.shape[-1])
         first = jax.lax.broadcasted_iota(order.dtype, x.reshape(rows).shape, 0) * rows[1]
         places = jnp.zeros_like(x).reshape(-1).at[(first + order.reshape(rows)).reshape(-1)]
         found = places.set(x.reshape(-1), unique_indices=True, mode="promise_in_bounds")
         return found.reshape(x.shape)
+
+
+def _fits(size: object) -> bool:
+    """Return whether a size is known, not left open, and an int32."""
+    return isinstance(size, int) and size <= jnp.iinfo(jnp.int32).max
 
 
 class _GatheredLabels(Labels):
