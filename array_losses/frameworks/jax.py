@@ -52,7 +52,7 @@ class Jax(Library):
         if not _fits(2 * x.shape[-1]):
             negative, order = jax.lax.sort((-x, place), dimension=axis, num_keys=1)
             return -negative, order, self.in_order(mask, order)
-        both = place * 2 + mask
+        both = place * 2 + mask.astype(place.dtype)
         negative, both = jax.lax.sort((-x, both), dimension=axis, num_keys=1)
         return -negative, both >> 1, both % 2 == 1
 

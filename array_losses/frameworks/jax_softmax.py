@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax.numpy as jnp
 
@@ -156,6 +157,11 @@ class CompiledSoftmax(LabelledSoftmax):
 
     def _backward_p(self, d: Derivative, weights: Array | None) -> Array:
         """Return p (dp - mean of dp), each dp measured from that of the likeliest class."""
+        if d.by_class is not None:
+            # XLA would join the product that each is with the difference from `start`, another of
+            # them, and round it otherwise than there.
+            present, absent = d.by_class
+            d = replace(d, by_class=(_made_once(present), _made_once(absent)))
         dp = self._of_classes(d, weights)
 
         def if_likeliest(some: slice) -> Array:

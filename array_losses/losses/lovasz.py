@@ -361,7 +361,7 @@ def _growth_of_bools(
     found = lib.cumulative_sum(xp.astype(foreground, counts), counts)
     support = found[:, :, -1:]
     place = xp.arange(foreground.shape[2], dtype=counts, device=device(foreground))
-    union = xp.astype(support - found + place, dtype)
+    union = xp.astype(support - found + place[None, None, :], dtype)
     rest, first = xp.astype(support - found, dtype), union == 0.0
     share = xp.where(foreground, 1.0, rest / xp.where(first, 1.0, union))
     share = xp.where(first, xp.astype(counted, dtype), share)
