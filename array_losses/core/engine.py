@@ -434,11 +434,12 @@ class Evaluation:
         return x if self.all_reduce is None else self._number(x)[None, None]
 
     def _total(self, parts: tuple[Array | float, ...]) -> Array | float:
-        """Return the sum of the blocks' parts."""
-        if isinstance(parts[0], float):
+        """Return the sum of the blocks' parts: sizes tell that of a block where all counts."""
+        if all(isinstance(part, float) for part in parts):
             return self._widened(sum(parts))
         xp = self.xp
-        return xp.sum(xp.concat(parts, axis=0), axis=0, keepdims=True, dtype=self.wide)
+        arrays = [self._number(x)[None, None] if isinstance(x, float) else x for x in parts]
+        return xp.sum(xp.concat(arrays, axis=0), axis=0, keepdims=True, dtype=self.wide)
 
     def _number(self, x: float) -> Array:
         return self.xp.full((), x, dtype=self.wide, device=self.device)

@@ -385,3 +385,22 @@ def backward(loss, logits, target, weights):
 
 def followed(transform, loss, logits, target, weights):
     transform(lambda z: loss(z, target, pixel_weights=weights), logits)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+@pytest.mark.parametrize("ignored", [0, 5])
+def test_blocks_of_which_only_some_hold_ignored_pixels(name, ignored, request):
+    """Where all pixels of a block count, its size tells the divisor; not so in other blocks."""
+    if name == "torch":
+        request.getfixturevalue("torch")
+    rng = np.random.default_rng(0)
+    logits, target = rng.normal(size=(2, 3, 4)), rng.integers(0, 3, (2, 4))
+    target.flat[ignored] = 255
+    loss = al.CrossEntropyLoss(ignore_index=255) + al.FocalLoss(ignore_index=255)
+    arrays = BACKENDS[name].on((logits, target))
+    expected = loss.value_and_grad(*arrays)
+    with plan.using(block_pixels=2):
+        found = loss.value_and_grad(*arrays)
+        value = loss(*arrays)
+    for one, other in zip((*found, value), (*expected, expected[0]), strict=True):
+        np.testing.assert_allclose(BACKENDS[name].to_numpy(one), BACKENDS[name].to_numpy(other))
