@@ -55,7 +55,7 @@ def ignored(xp: Namespace, target: Array, values: tuple[int, ...]) -> Array | No
 
 
 def outside(xp: Namespace, target: Array, highest: int) -> Array:
-    """Return where `target` is none of the integers 0 to `highest`."""
+    """Return where `target` is not an integer from 0 to `highest`."""
     if highest >= xp.iinfo(target.dtype).max:
         return target < 0
     return (target < 0) | (target > highest)

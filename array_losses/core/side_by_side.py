@@ -104,7 +104,7 @@ def _target(pixels: Pixels, place: Place, *, apart: bool) -> tuple[Array, Array 
 def _rows(xp: Namespace, x: Array, *, apart: bool) -> Array:
     """Return a view of an array (images, classes, ...) as (rows, classes, images, pixels).
 
-    What is sorted together lies in one row: an image that is kept apart, or all.
+    Pixels that are sorted together lie in one row: those of one image, or of all images.
     """
     images, classes, *space = x.shape
     count = math.prod(space)

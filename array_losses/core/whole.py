@@ -149,7 +149,7 @@ class WholeEvaluation:
 def has_closed_form(call: Call, strategies: Collection[Strategy] = ("pixel", "sums")) -> bool:
     """Return whether `gradient` serves: softmax and labels, one number, and no mining.
 
-    What is sorted must count 1 or not at all. The arrays need not have been checked.
+    Pixels that are sorted must count 1 or not at all. The arrays need not have been checked.
     """
     logits, weights = call.logits, call.pixel_weights
     if call.all_reduce is not None or call.target.ndim != logits.ndim - 1 or 0 in logits.shape:

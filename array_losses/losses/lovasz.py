@@ -284,7 +284,7 @@ class _LovaszLoss(ClassLoss):
     def _binned(self) -> _Binned:
         extension = self._extension
         if isinstance(extension, _Sorted):
-            msg = "What is sorted has no derivative that a block of pixels could tell."
+            msg = "An exact Lovász loss sorts all pixels; a block does not tell its derivative."
             raise TypeError(msg)
         return extension
 
